@@ -1,0 +1,1 @@
+"""One module per Flex Template: options become a graph."""

@@ -1,0 +1,173 @@
+"""bigquery_to_avro: a window of a BigQuery table -> `year=/month=/day=/vendor=` Avro files.
+
+    python -m pipelines.bigquery_to_avro --source_table project.dataset.table --output gs://bucket/prefix \\
+        --period 202503
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import DirectOptions, GoogleCloudOptions, PipelineOptions
+
+from pipelines import running
+from pipelines.avro_export_run import Resolved, claim, manifest, plan, resolve
+from transforms.read_bigquery import ReadFromBigQuery
+from transforms.record import RecordRows, RecordSuccess
+from transforms.spill import SpillByPartition
+from transforms.write_partitions import WritePartitions
+from wharf.connectors import bigquery
+from wharf.connectors.bigquery_read import ReadRequest
+from wharf.connectors.endpoints import Endpoints
+from wharf.connectors.ledger import RunLedger
+from wharf.connectors.output_tree import OutputTree
+from wharf.connectors.storage import open_storage
+from wharf.formats.avro import BLOCK_BYTES
+from wharf.formats.partition_rows import Partitioner
+from wharf.model import ledger, report
+from wharf.model.avro_export import FLAGS, AvroExport
+from wharf.model.flags import as_switch, parse
+from wharf.model.layout import manifest_prefix
+from wharf.model.schema import TableId
+
+_WATCHED_LEASE = dt.timedelta(minutes=10)  # renewed while the run lives
+_UNWATCHED_LEASE = dt.timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class _MayPublish:
+    """Called on a worker before anything is published: is the window still this run's?"""
+
+    endpoints: Endpoints
+    project: str
+    table: TableId
+    export_id: str
+
+    def __call__(self) -> None:
+        RunLedger(self.endpoints.bigquery_client(self.project), self.table).check_mine(self.export_id)
+
+
+@dataclass(frozen=True)
+class _DropTemporary:
+    """Called on a worker at the end: remove what a query was materialised in."""
+
+    endpoints: Endpoints
+    project: str
+    table: TableId | None
+
+    def __call__(self) -> None:
+        if self.table:
+            bigquery.drop(self.endpoints.bigquery_client(self.project), self.table)
+
+
+def build(pipeline: beam.Pipeline, run: Resolved, tree: OutputTree, skipped: frozenset[str], streams: int = 0) -> Any:
+    """The graph: read -> spill by partition -> write -> publish -> record. -> the run's outcome, one dict."""
+    export, endpoints = run.export, run.endpoints
+    format_ = run.format
+    clocks = {span.day: span.clock for span in export.window.spans}
+    request = ReadRequest(
+        run.table, tuple(field.name for field in run.read), run.restriction, export.project, max_streams=streams
+    )
+    written = (
+        pipeline
+        | "Read" >> ReadFromBigQuery(request, endpoints, query=export.query)
+        | "SpillByPartition"
+        >> SpillByPartition(
+            format_,
+            Partitioner(export.window, export.date_column, run.date_type, export.vendor_column),
+            run.layout.staging,
+            endpoints,
+            block_bytes=min(BLOCK_BYTES, export.target_file_bytes),
+            skipped=skipped,
+        )
+        | "WritePartitions"
+        >> WritePartitions(
+            layout=run.layout,
+            header=format_.header,
+            target_bytes=export.target_file_bytes,
+            clocks=clocks,
+            former_files=tree.files,
+            left_alone=skipped,
+            manifest=manifest(run),
+            stale_manifests=manifest_prefix(export.output, export.export_name, export.window),
+            endpoints=endpoints,
+            may_publish=_MayPublish(endpoints, export.project, export.metadata_table, run.layout.export_id),
+            clean_up=_DropTemporary(endpoints, export.project, run.table if export.query else None),
+        )
+    )
+    recorded = written.files | "RecordFiles" >> RecordRows(export.files_table, ledger.FILES, export.project, endpoints)
+    return written.outcome | "RecordRun" >> RecordSuccess(export.metadata_table, export.project, endpoints, recorded)
+
+
+def execute(run: Resolved, options: PipelineOptions, lease: dt.timedelta, *, force: bool) -> int:
+    """Claim, run, record. -> exit code.
+
+    Raises: WharfError.
+    """
+    tree, skipped = claim(run, lease, force=force)
+    export_id, watched = run.layout.export_id, running.is_watched(options)
+    try:
+        pipeline = beam.Pipeline(options=options)
+        build(pipeline, run, tree, skipped, _local_streams(options) if watched else 0)
+        if not watched:
+            job_id = pipeline.run().job_id()
+            run.ledger.assign_job(export_id, job_id)
+            print(f"{export_id} runs as Dataflow job {job_id}")
+            return 0
+        with run.ledger.kept_alive(export_id, lease), running.progress(report.progress_line):
+            pipeline.run().wait_until_finish()
+    except BaseException as error:
+        failed = running.failure(error)
+        run.ledger.fail(export_id, str(failed) or "interrupted")
+        storage = open_storage(run.export.output, run.endpoints)
+        staged = storage.list(f"{run.layout.staging}/")
+        storage.delete([uri for uri in staged if uri != run.layout.note])
+        raise failed from error
+    print(report.closing_table(run.ledger.row(export_id), skipped=len(skipped)))
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command. -> exit code."""
+    return running.end_with(lambda: _main(sys.argv[1:] if argv is None else argv))
+
+
+def _main(argv: Sequence[str]) -> int:
+    values, rest = parse(
+        FLAGS, argv, prog="python -m pipelines.bigquery_to_avro", description=(__doc__ or "").split("\n")[0]
+    )
+    endpoints = Endpoints.resolve(
+        bigquery=values["bigquery_endpoint"] or None, bigquery_storage=values["bigquery_storage_endpoint"] or None
+    )
+    options = running.beam_options(rest, FLAGS, anonymous_storage=bool(endpoints.storage))
+    project = options.view_as(GoogleCloudOptions).project
+    export = AvroExport.from_flags(values, project=project, now=dt.datetime.now(dt.UTC))
+    running.set_up_logging(structured=not running.is_watched(options))
+    run = resolve(export, endpoints)
+    if as_switch(values, "plan"):
+        print(plan(run))
+        return 0
+    return execute(run, options, _lease(values, options), force=as_switch(values, "force"))
+
+
+def _lease(values: Mapping[str, str], options: PipelineOptions) -> dt.timedelta:
+    if values["lease_minutes"]:
+        return dt.timedelta(minutes=int(values["lease_minutes"]))
+    return _WATCHED_LEASE if running.is_watched(options) else _UNWATCHED_LEASE
+
+
+def _local_streams(options: PipelineOptions) -> int:
+    """As many streams as workers, where a server would give fewer."""
+    return max(options.view_as(DirectOptions).direct_num_workers or 1, 1)
+
+
+if __name__ == "__main__":
+    # The importable module's main, so that workers find its classes by name and not in this `__main__`.
+    from pipelines.bigquery_to_avro import main as importable_main
+
+    sys.exit(importable_main())

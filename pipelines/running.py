@@ -1,0 +1,166 @@
+"""What the main() of every pipeline shares: Beam's own options, logs, progress, and how a run ends."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from apache_beam.options.pipeline_options import (
+    DebugOptions,
+    GoogleCloudOptions,
+    PipelineOptions,
+    SetupOptions,
+    StandardOptions,
+)
+
+from transforms.metrics import tally
+from wharf.model.errors import RunFailed, UsageError, WharfError
+from wharf.model.flags import Flag, nearest
+
+# In this process, data in memory, no download: what `DirectRunner` means changes from release to release.
+IN_PROCESS = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+_LOG = logging.getLogger("wharf")
+
+
+def beam_options(rest: Sequence[str], flags: Sequence[Flag], *, anonymous_storage: bool) -> PipelineOptions:
+    """The words that are no flag of the pipeline -> Beam's options, for a local run where no runner is named.
+
+    Raises: UsageError for a word that is no option of Beam's either; Beam itself would swallow it.
+    """
+    parser = argparse.ArgumentParser(allow_abbrev=False, add_help=False, exit_on_error=False)
+    for options in PipelineOptions.__subclasses__():
+        try:
+            options._add_argparse_args(parser)
+        except argparse.ArgumentError:
+            continue  # two of Beam's classes declare one option
+    try:
+        _, unknown = parser.parse_known_args(list(rest))
+    except argparse.ArgumentError as error:
+        raise UsageError(str(error)) from error
+    if unknown:
+        word = unknown[0].split("=")[0]
+        known = [f"--{flag.name}" for flag in flags] + [
+            text for text in parser._option_string_actions if text[:2] == "--"
+        ]
+        raise UsageError(f"unknown flag {word}{nearest(word, known)}; see --help")
+    options = PipelineOptions(list(rest))
+    runner = options.view_as(StandardOptions).runner
+    if not runner or runner.lower() in {"directrunner", "direct"}:
+        options.view_as(StandardOptions).runner = IN_PROCESS
+    if anonymous_storage:  # Beam's own gs:// client looks 20 s for credentials otherwise
+        options.view_as(GoogleCloudOptions).no_auth = True
+    # A bundle being encoded holds some 200 MB, and Dataflow would run twelve of them in a process; the kernels leave
+    # the interpreter lock, so two are enough to read one while the other is encoded.
+    debug = options.view_as(DebugOptions)
+    if debug.number_of_worker_harness_threads is None:
+        debug.number_of_worker_harness_threads = 2
+    options.view_as(SetupOptions).save_main_session = False
+    return options
+
+
+def is_watched(options: PipelineOptions) -> bool:
+    """Whether this process sees the run to its end; on Dataflow the launcher leaves after submitting it."""
+    return "dataflow" not in (options.view_as(StandardOptions).runner or "").lower()
+
+
+def local_job_id() -> str:
+    """Where a local run is: host and process."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def end_with(work: Callable[[], int]) -> int:
+    """Do `work`; a WharfError, or an interruption, becomes one line on stderr and its exit code."""
+    try:
+        with _terminable():
+            return work()
+    except WharfError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("error: interrupted; run it again to complete it", file=sys.stderr)
+        return 130
+
+
+def failure(error: BaseException) -> BaseException:
+    """What ended a pipeline, from under Beam's layers: an interruption, or RunFailed in one line."""
+    if isinstance(error, RunFailed):
+        return error
+    if _is_interruption(error):
+        return KeyboardInterrupt("interrupted")
+    _LOG.info("the run failed", exc_info=error)
+    text = str(error).strip()
+    lines = [line for line in text.splitlines() if line.strip()]
+    last = lines[-1].strip() if lines else type(error).__name__
+    return RunFailed(f"{last or type(error).__name__}; nothing incomplete is published, so the run can be repeated")
+
+
+def _is_interruption(error: BaseException | None) -> bool:
+    """Whether Ctrl-C or SIGTERM is at the bottom: a DoFn in this process raises it as any other error."""
+    while error and isinstance(error, Exception):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def set_up_logging(*, structured: bool) -> None:
+    """Readable lines on a terminal; JSON with a severity where Cloud Logging reads stderr."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_JsonLines() if structured else logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.INFO if structured else logging.WARNING, force=True)
+
+
+class _JsonLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        entry = {"severity": record.levelname, "message": record.getMessage(), "logger": record.name}
+        if record.exc_info:
+            entry["message"] += "\n" + self.formatException(record.exc_info)
+        return json.dumps(entry)
+
+
+@contextmanager
+def progress(line: Callable[[dict[str, int], float], str]) -> Iterator[None]:
+    """Show `line(counted so far, seconds)` on stderr: rewritten each second on a terminal, else every half minute."""
+    started, stop = time.monotonic(), threading.Event()
+    terminal = sys.stderr.isatty()
+    tally.clear()
+
+    def show() -> None:
+        while not stop.wait(1 if terminal else 30):
+            text = line(dict(tally), time.monotonic() - started)
+            print(f"\r\x1b[K{text}" if terminal else text, end="" if terminal else "\n", file=sys.stderr, flush=True)
+
+    thread = threading.Thread(target=show, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        if terminal:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end a run as Ctrl-C does, so that it is recorded as FAILED."""
+
+    def interrupt(_number: int, _frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    former = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)

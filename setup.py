@@ -1,0 +1,5 @@
+"""What Dataflow workers install (`--setup_file`); the metadata is in pyproject.toml."""
+
+from setuptools import setup
+
+setup()

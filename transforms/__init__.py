@@ -1,0 +1,1 @@
+"""Reusable PTransforms and DoFns: thin wiring over wharf."""

@@ -1,0 +1,144 @@
+"""Where the outside systems are: the one reader of environment variables.
+
+`Endpoints` is a plain value. It travels inside pickled transforms, and each process builds its own
+clients from it, so that workers reach an emulator or a private service endpoint as the launcher does.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wharf.model.errors import UsageError
+
+if TYPE_CHECKING:
+    from google.cloud.bigquery import Client as BigQueryClient
+    from google.cloud.bigquery_storage_v1 import BigQueryReadClient
+    from google.cloud.storage import Client as StorageClient
+
+_LARGEST_MESSAGE = 256 * 1024 * 1024  # ReadRows responses may be 128 MB; gRPC's own limit is 4 MB.
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoints:
+    """Addresses that replace Google's own; None means the public service with default credentials.
+
+    `bigquery` and `storage` are URLs (`http://localhost:9050`); `bigquery_storage` is `host:port`.
+    The three `*_emulated` flags mark emulators: no credentials are sent, gRPC is plain text.
+    """
+
+    bigquery: str | None = None
+    bigquery_storage: str | None = None
+    storage: str | None = None
+    bigquery_emulated: bool = False
+    bigquery_storage_emulated: bool = False
+
+    @classmethod
+    def resolve(
+        cls,
+        *,
+        bigquery: str | None = None,
+        bigquery_storage: str | None = None,
+        environ: Mapping[str, str] = os.environ,
+    ) -> Endpoints:
+        """Merge flags with the emulator variables; a flag wins.
+
+        Raises: UsageError if BigQuery is emulated and its Storage API is not, or the other way round:
+        half a run would silently go to the cloud.
+        """
+        rest_emulator = environ.get("BIGQUERY_EMULATOR_HOST")
+        grpc_emulator = environ.get("BIGQUERY_STORAGE_EMULATOR_HOST")
+        rest_emulated = is_loopback(bigquery) if bigquery else bool(rest_emulator)
+        grpc_emulated = is_loopback(bigquery_storage) if bigquery_storage else bool(grpc_emulator)
+        if rest_emulated != grpc_emulated:
+            raise UsageError(
+                "BigQuery's REST API and its Storage API must both be emulated or both be real: "
+                "set BIGQUERY_EMULATOR_HOST and BIGQUERY_STORAGE_EMULATOR_HOST together"
+            )
+        storage_host = environ.get("STORAGE_EMULATOR_HOST")
+        return cls(
+            bigquery=as_url(bigquery or rest_emulator, "http" if rest_emulated else "https"),
+            bigquery_storage=_without_scheme(bigquery_storage or grpc_emulator),
+            storage=as_url(storage_host, "http"),
+            bigquery_emulated=rest_emulated,
+            bigquery_storage_emulated=grpc_emulated,
+        )
+
+    def bigquery_client(self, project: str | None) -> BigQueryClient:
+        """A BigQuery REST client billed to `project` (None: the credentials' own project).
+
+        Raises: google.auth.exceptions.GoogleAuthError without usable credentials.
+        """
+        from google.api_core.client_options import ClientOptions
+        from google.auth.credentials import AnonymousCredentials
+        from google.cloud import bigquery
+
+        options = ClientOptions(api_endpoint=self.bigquery) if self.bigquery else None
+        credentials = AnonymousCredentials() if self.bigquery_emulated else None
+        return bigquery.Client(project=project, credentials=credentials, client_options=options)
+
+    def read_client(self) -> BigQueryReadClient:
+        """A Storage Read API client; keepalive pings notice a connection that died silently."""
+        from google.cloud.bigquery_storage_v1 import BigQueryReadClient
+        from google.cloud.bigquery_storage_v1.services.big_query_read.transports import (
+            BigQueryReadGrpcTransport,
+        )
+
+        if not self.bigquery_storage:
+            return BigQueryReadClient()
+        options = [
+            ("grpc.max_receive_message_length", _LARGEST_MESSAGE),
+            ("grpc.keepalive_time_ms", 30_000),
+        ]
+        if self.bigquery_storage_emulated:
+            import grpc
+
+            channel = grpc.insecure_channel(self.bigquery_storage, options=options)
+        else:
+            channel = BigQueryReadGrpcTransport.create_channel(self.bigquery_storage, options=options)
+        return BigQueryReadClient(transport=BigQueryReadGrpcTransport(channel=channel))
+
+    def storage_client(self) -> StorageClient:
+        """A Cloud Storage client."""
+        from google.api_core.client_options import ClientOptions
+        from google.auth.credentials import AnonymousCredentials
+        from google.cloud import storage
+        from requests.adapters import HTTPAdapter
+
+        if self.storage:
+            options = ClientOptions(api_endpoint=self.storage)
+            client = storage.Client(project="local", credentials=AnonymousCredentials(), client_options=options)
+        else:
+            client = storage.Client()
+        # One client serves many threads; requests keeps ten connections and throws further ones away.
+        for scheme in ("https://", "http://"):
+            client._http.mount(scheme, HTTPAdapter(pool_connections=4, pool_maxsize=64))
+        return client
+
+    def environment(self) -> dict[str, str]:
+        """The variables from which `resolve` makes this value again, for a child process or a shell."""
+        variables = {
+            "BIGQUERY_EMULATOR_HOST": self.bigquery if self.bigquery_emulated else None,
+            "BIGQUERY_STORAGE_EMULATOR_HOST": self.bigquery_storage if self.bigquery_storage_emulated else None,
+            "STORAGE_EMULATOR_HOST": self.storage,
+        }
+        return {name: value for name, value in variables.items() if value}
+
+
+def as_url(host: str | None, scheme: str) -> str | None:
+    """`localhost:9050` -> `http://localhost:9050`; a URL and None stay as they are."""
+    if not host or "://" in host:
+        return host
+    return f"{scheme}://{host}"
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether `host` (with or without scheme and port) names this machine: only emulators live there."""
+    name = _without_scheme(host) or ""
+    return name.split("/")[0].rsplit(":", 1)[0] in {"localhost", "127.0.0.1", "[::1]"}
+
+
+def _without_scheme(host: str | None) -> str | None:
+    return host.split("://", 1)[-1].rstrip("/") if host else None

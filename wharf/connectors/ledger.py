@@ -1,0 +1,148 @@
+"""The runs table as a lock and a record: who may write which window, and how each run ended."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from google.api_core.exceptions import GoogleAPIError
+
+from wharf.connectors import bigquery
+from wharf.model.errors import RunFailed, RunInProgress
+from wharf.model.ledger import FAILED, RUNNING, RUNS, SUCCESS
+from wharf.model.schema import TableId
+
+if TYPE_CHECKING:
+    from google.cloud.bigquery import Client
+
+_LOG = logging.getLogger(__name__)
+
+# Runs that write where this one does: same destination, overlapping windows.
+_RIVALS = (
+    "destination_uri = @destination AND status = 'RUNNING' AND export_id != @export_id "
+    "AND window_from < @window_to AND window_to > @window_from"
+)
+
+
+@dataclass(frozen=True)
+class RunLedger:
+    """The runs in `table`; `client` is a BigQuery client."""
+
+    client: Client
+    table: TableId
+
+    def claim(self, run: dict[str, Any], lease: dt.timedelta, *, force: bool = False) -> None:
+        """Record `run` as RUNNING, unless a living run holds an overlapping window of its destination.
+
+        Insert first, look afterwards: of two that start together at least one sees the other and withdraws.
+        Rows of rivals whose lease has ended, or of all with `force`, become FAILED, so that they cannot publish.
+
+        Raises: RunInProgress.
+        """
+        scope = {
+            "destination": run["destination_uri"],
+            "export_id": run["export_id"],
+            "window_from": run["window_from"],
+            "window_to": run["window_to"],
+        }
+        ended = "" if force else " AND lease_until <= CURRENT_TIMESTAMP()"
+        bigquery.execute(
+            self.client,
+            f"UPDATE `{self.table}` SET status = 'FAILED', completed_at = CURRENT_TIMESTAMP(), "
+            f"error_message = CONCAT('taken over by ', @export_id) WHERE {_RIVALS}{ended}",
+            scope,
+        )
+        self._write(run | {"status": RUNNING, "lease_until": dt.datetime.now(dt.UTC) + lease})
+        rivals = bigquery.rows(
+            self.client,
+            f"SELECT export_id, started_at, lease_until, job_id FROM `{self.table}` WHERE {_RIVALS} ORDER BY 2",
+            scope,
+        )
+        if rivals:
+            mine = {"export_id": run["export_id"]}
+            bigquery.execute(self.client, f"DELETE FROM `{self.table}` WHERE export_id = @export_id", mine)
+            first = rivals[0]
+            raise RunInProgress(
+                f"run {first['export_id']} ({first['job_id']}) is writing this window to {run['destination_uri']} "
+                f"since {first['started_at']:%Y-%m-%d %H:%M:%S} UTC and holds it until "
+                f"{first['lease_until']:%Y-%m-%d %H:%M:%S}: wait for it, or take over with --force"
+            )
+
+    def living(self, export_ids: list[str]) -> set[str]:
+        """Those of `export_ids` that are RUNNING within their lease."""
+        found = bigquery.rows(
+            self.client,
+            f"SELECT export_id FROM `{self.table}` WHERE status = 'RUNNING' AND lease_until > CURRENT_TIMESTAMP() "
+            "AND export_id IN (SELECT item FROM UNNEST(SPLIT(@ids, ' ')) AS item)",
+            {"ids": " ".join(export_ids)},
+        )
+        return {row["export_id"] for row in found}
+
+    def check_mine(self, export_id: str) -> None:
+        """Make sure that the run may still publish.
+
+        Raises: RunFailed if another run took its window over.
+        """
+        found = bigquery.rows(
+            self.client,
+            f"SELECT status, error_message FROM `{self.table}` WHERE export_id = @export_id",
+            {"export_id": export_id},
+        )
+        if not found or found[0]["status"] != RUNNING:
+            why = found[0]["error_message"] if found else "its row is gone"
+            raise RunFailed(f"run {export_id} lost its window before it published anything: {why}")
+
+    def row(self, export_id: str) -> dict[str, Any]:
+        """Everything recorded of a run."""
+        found = bigquery.rows(
+            self.client, f"SELECT * FROM `{self.table}` WHERE export_id = @export_id", {"export_id": export_id}
+        )
+        if not found:
+            raise RunFailed(f"run {export_id} is not in {self.table}")
+        return found[0]
+
+    def renew(self, export_id: str, lease: dt.timedelta) -> None:
+        """Hold the window for another `lease` from now."""
+        self._write({"export_id": export_id, "lease_until": dt.datetime.now(dt.UTC) + lease}, only_if_running=True)
+
+    def assign_job(self, export_id: str, job_id: str) -> None:
+        """Record the job that does the run's work."""
+        self._write({"export_id": export_id, "job_id": job_id}, only_if_running=True)
+
+    def succeed(self, outcome: dict[str, Any]) -> None:
+        """Record SUCCESS with the run's totals; `outcome` holds `export_id`."""
+        self._write(outcome | {"status": SUCCESS, "completed_at": dt.datetime.now(dt.UTC), "error_message": None})
+
+    def fail(self, export_id: str, message: str) -> None:
+        """Record FAILED, if the run has not ended already."""
+        ended = {"status": FAILED, "completed_at": dt.datetime.now(dt.UTC), "error_message": message[:10_000]}
+        self._write({"export_id": export_id} | ended, only_if_running=True)
+
+    @contextmanager
+    def kept_alive(self, export_id: str, lease: dt.timedelta) -> Iterator[None]:
+        """Renew the lease in the background, three times in its length, while the block runs."""
+        stop = threading.Event()
+
+        def beat() -> None:
+            while not stop.wait(lease.total_seconds() / 3):
+                try:
+                    self.renew(export_id, lease)
+                except (GoogleAPIError, OSError) as error:  # the next beat may get through before the lease ends
+                    _LOG.warning("the lease of %s could not be renewed: %s", export_id, error)
+
+        thread = threading.Thread(target=beat, name="lease", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+    def _write(self, row: dict[str, Any], *, only_if_running: bool = False) -> None:
+        condition = "old.status = 'RUNNING'" if only_if_running else ""
+        bigquery.merge_rows(self.client, self.table, RUNS, [row], only_if=condition)

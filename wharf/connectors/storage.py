@@ -1,0 +1,295 @@
+"""Files on Cloud Storage or in a local folder, behind one small interface.
+
+A file appears under its name only when it is complete: Cloud Storage works so, and the local folder is made to.
+URIs are `gs://bucket/name` or paths; errors that a person must mend are UsageErrors.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import threading
+import uuid
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
+
+import google_crc32c
+from google.api_core import exceptions
+from google.auth.exceptions import GoogleAuthError
+
+from wharf.connectors.endpoints import Endpoints
+from wharf.connectors.retry import POLICY
+from wharf.model.errors import RunFailed, UsageError
+
+if TYPE_CHECKING:
+    from google.cloud.storage import Blob, Client
+
+PARALLEL = 16  # requests in flight; Cloud Storage answers each in tens of milliseconds
+_UPLOAD_BYTES = 8 * 1024 * 1024
+
+
+class Range(NamedTuple):
+    """A part of a file."""
+
+    uri: str
+    offset: int
+    length: int
+
+
+class Writer(Protocol):
+    """A file being written; it appears when it is closed, and not at all if it is discarded."""
+
+    def write(self, data: bytes, /) -> int: ...
+    def close(self) -> None: ...
+    def discard(self) -> None: ...
+
+
+class Storage(Protocol):
+    """What Wharf asks of a place for files."""
+
+    def create(self, uri: str) -> Writer:
+        """Begin a file."""
+
+    def read(self, part: Range) -> bytes:
+        """Exactly the bytes of `part`."""
+
+    def read_all(self, uri: str) -> bytes | None:
+        """A whole small file; None if there is none."""
+
+    def list(self, prefix: str) -> list[str]:
+        """The URIs of all files whose URI begins with `prefix`, sorted."""
+
+    def move(self, source: str, target: str) -> None:
+        """Make `source` appear as `target`, replacing it at once; doing it twice is doing it once."""
+
+    def delete(self, uris: Iterable[str]) -> None:
+        """Remove files; one that is gone already is fine."""
+
+
+def open_storage(uri: str, endpoints: Endpoints) -> Storage:
+    """The storage that `uri` is in."""
+    return CloudStorage(endpoints.storage_client()) if uri.startswith("gs://") else LocalStorage()
+
+
+def read_parts(storage: Storage, parts: Iterable[Range], ahead_bytes: int = 8 << 20) -> Iterator[bytes]:
+    """Read `parts` in their order, on Cloud Storage several at once, holding about `ahead_bytes` of them."""
+    if not isinstance(storage, CloudStorage):  # a local read is faster than handing it to a thread
+        yield from map(storage.read, parts)
+        return
+    waiting: deque[tuple[int, Future[bytes]]] = deque()
+    held = 0
+    for part in parts:
+        waiting.append((part.length, storage.pool.submit(storage.read, part)))
+        held += part.length
+        while held > ahead_bytes or len(waiting) > PARALLEL:
+            length, future = waiting.popleft()
+            held -= length
+            yield future.result()
+    for _, future in waiting:
+        yield future.result()
+
+
+class LocalStorage:
+    """A folder of this machine, or one that all workers share."""
+
+    def __init__(self) -> None:
+        self._reading = threading.local()  # a thread's parts come file by file, thousands of them
+
+    def create(self, uri: str) -> _LocalFile:
+        with _mapped(uri):
+            return _LocalFile(Path(uri))
+
+    def read(self, part: Range) -> bytes:
+        file: BinaryIO | None = getattr(self._reading, "file", None)
+        if file is None or file.name != part.uri:
+            if file:
+                file.close()
+            file = self._reading.file = open(part.uri, "rb")  # noqa: SIM115 - kept for the next part
+        data = os.pread(file.fileno(), part.length, part.offset)
+        if len(data) != part.length:
+            raise RunFailed(f"{part.uri} ends before byte {part.offset + part.length}")
+        return data
+
+    def read_all(self, uri: str) -> bytes | None:
+        path = Path(uri)
+        return path.read_bytes() if path.exists() else None
+
+    def list(self, prefix: str) -> list[str]:
+        with _mapped(prefix):
+            folder = prefix if prefix.endswith("/") else os.path.dirname(prefix)
+            found = [os.path.join(at, name) for at, _, names in os.walk(folder or ".") for name in names]
+        return sorted(uri for uri in found if uri.startswith(prefix))
+
+    def move(self, source: str, target: str) -> None:
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.replace(source, target)
+        except FileNotFoundError:
+            if not os.path.exists(target):
+                raise
+
+    def delete(self, uris: Iterable[str]) -> None:
+        folders = set()
+        for uri in uris:
+            Path(uri).unlink(missing_ok=True)
+            folders.add(os.path.dirname(uri))
+        # Cloud Storage has no folders that outlive their files; an empty one here would look like a partition.
+        for folder in sorted(folders, key=len, reverse=True):
+            _remove_empty(Path(folder))
+
+
+class _LocalFile:
+    """A file written beside its name, `.<name>.<random>`, and renamed when it is closed."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        self._aside = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex[:8]}")
+        self._file = open(self._aside, "wb", buffering=1 << 20)  # noqa: SIM115 - closed by close or discard
+        self.write = self._file.write
+
+    def close(self) -> None:
+        self._file.close()
+        os.replace(self._aside, self._path)
+
+    def discard(self) -> None:
+        self._file.close()
+        self._aside.unlink(missing_ok=True)
+
+
+def _remove_empty(folder: Path) -> None:
+    while folder != folder.parent:
+        try:
+            folder.rmdir()
+        except OSError:
+            return
+        folder = folder.parent
+
+
+class CloudStorage:
+    """Objects on Cloud Storage."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="storage")
+
+    def create(self, uri: str) -> _CloudFile:
+        with _mapped(uri):
+            return _CloudFile(self._blob(uri), uri)
+
+    def read(self, part: Range) -> bytes:
+        end = part.offset + part.length - 1
+        data = self._blob(part.uri).download_as_bytes(
+            start=part.offset, end=end, raw_download=True, checksum=None, retry=POLICY
+        )
+        if len(data) != part.length:
+            raise RunFailed(f"{part.uri} ends before byte {end + 1}")
+        return data
+
+    def read_all(self, uri: str) -> bytes | None:
+        try:
+            return self._blob(uri).download_as_bytes(retry=POLICY)
+        except exceptions.NotFound:
+            return None
+
+    def list(self, prefix: str) -> list[str]:
+        bucket, _, name = prefix.removeprefix("gs://").partition("/")
+        with _mapped(prefix):
+            found = self._client.list_blobs(bucket, prefix=name, fields="items(name),nextPageToken", retry=POLICY)
+            return sorted(f"gs://{bucket}/{blob.name}" for blob in found)
+
+    def move(self, source: str, target: str) -> None:
+        # The source stays until the run cleans up, so that a repeated move finds it; `rewrite` copies any size.
+        blob, copy = self._blob(source), self._blob(target)
+        token, _, _ = copy.rewrite(blob, retry=POLICY)
+        while token:
+            token, _, _ = copy.rewrite(blob, token=token, retry=POLICY)
+
+    def delete(self, uris: Iterable[str]) -> None:
+        def remove(uri: str) -> None:
+            try:
+                self._blob(uri).delete(retry=POLICY)
+            except exceptions.NotFound:
+                pass  # an earlier attempt removed it
+
+        list(self.pool.map(remove, uris))
+
+    def _blob(self, uri: str) -> Blob:
+        bucket, _, name = uri.removeprefix("gs://").partition("/")
+        return self._client.bucket(bucket).blob(name)
+
+
+class _CloudFile:
+    """One request for a small file, a resumable upload for a large one; either is checked against its checksum."""
+
+    def __init__(self, blob: Blob, uri: str) -> None:
+        self._blob, self._uri = blob, uri
+        self._crc = google_crc32c.Checksum()
+        self._waiting: list[bytes] = []
+        self._waiting_bytes = 0
+        self._upload: Any = None
+
+    def write(self, data: bytes) -> int:
+        self._crc.update(data)
+        self._waiting.append(data)
+        self._waiting_bytes += len(data)
+        if self._waiting_bytes >= _UPLOAD_BYTES:
+            if not self._upload:
+                self._upload = self._blob.open("wb", chunk_size=_UPLOAD_BYTES, ignore_flush=True, retry=POLICY)
+            self._upload.write(self._take())
+        return len(data)
+
+    def close(self) -> None:
+        if self._upload:
+            self._upload.write(self._take())
+            self._upload.close()
+            self._blob.reload(retry=POLICY)
+        else:
+            self._blob.upload_from_string(self._take(), checksum=None, retry=POLICY)
+        wanted = base64.b64encode(self._crc.digest()).decode()
+        if self._blob.crc32c != wanted:
+            self._blob.delete(retry=POLICY)
+            raise RunFailed(f"{self._uri} arrived with CRC32C {self._blob.crc32c}, not {wanted}; it was removed")
+
+    def discard(self) -> None:
+        """Leave the upload unfinished: it makes no object, and Cloud Storage forgets it after a week."""
+
+    def _take(self) -> bytes:
+        data = b"".join(self._waiting)
+        self._waiting, self._waiting_bytes = [], 0
+        return data
+
+
+def check_writable(uri: str, endpoints: Endpoints, note: str, data: bytes) -> None:
+    """Write the file `note`, below `uri`, and so learn whether files can be written there.
+
+    Raises: UsageError.
+    """
+    with _mapped(uri):
+        storage = open_storage(uri, endpoints)
+        file = storage.create(note)
+        file.write(data)
+        file.close()
+
+
+@contextmanager
+def _mapped(uri: str) -> Iterator[None]:
+    """What a person must mend, as a UsageError that names the place."""
+    try:
+        yield
+    except exceptions.NotFound as error:
+        raise UsageError(f"{uri}: the bucket does not exist; make it, or mend --output") from error
+    except exceptions.Forbidden as error:
+        raise UsageError(f"{uri}: no permission; grant roles/storage.objectUser on the bucket") from error
+    except (exceptions.Unauthorized, GoogleAuthError) as error:
+        raise UsageError(
+            f"{uri}: credentials are missing or refused; run gcloud auth application-default login"
+        ) from error
+    except (exceptions.BadRequest, ValueError) as error:
+        raise UsageError(f"{uri}: Cloud Storage refuses this name: {error}") from error
+    except (PermissionError, NotADirectoryError, FileExistsError, IsADirectoryError, OSError) as error:
+        raise UsageError(f"{uri}: cannot be written: {error.strerror or error}") from error

@@ -1,0 +1,1 @@
+"""Arrow RecordBatches become self-contained blocks of a file format."""

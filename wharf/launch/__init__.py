@@ -1,0 +1,1 @@
+"""The `wharf` command: one module per command group."""

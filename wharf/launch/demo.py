@@ -1,0 +1,41 @@
+"""`wharf demo`: a pipeline on the embedded stack, from made-up rows to checked files."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from wharf.launch.parser import add_command
+
+
+def register(commands: Any) -> None:
+    """Add `demo` to the commands of a parser."""
+    demo = add_command(commands, "demo", _demo, "run a pipeline on the embedded stack, without a cloud")
+    demo.add_argument("--rows", metavar="N", type=_count, default=1_000_000, help="rows (default 1000000)")
+    demo.add_argument("--dir", metavar="DIR", type=Path, help="work there (default: a temporary directory)")
+    demo.add_argument("--keep", action="store_true", help="do not remove the temporary directory")
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from wharf.local.demo import run_demo
+
+    if arguments.dir:
+        return run_demo(arguments)
+    arguments.dir = Path(tempfile.mkdtemp(prefix="wharf-demo-"))
+    try:
+        return run_demo(arguments)
+    finally:
+        if arguments.keep:
+            print(f"kept {arguments.dir}", file=sys.stderr)
+        else:
+            shutil.rmtree(arguments.dir, ignore_errors=True)
+
+
+def _count(text: str) -> int:
+    if not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number above 0")
+    return int(text)

@@ -1,0 +1,1 @@
+"""The embedded stack: emulators and demo data."""

@@ -1,0 +1,177 @@
+"""The embedded stack: BigQuery (REST and Storage API) and Cloud Storage on this machine, from PyPI alone.
+
+    DIR/bigquery   tables          DIR/logs        what the emulators print
+    DIR/storage    objects         DIR/duckdb      DuckDB's extensions
+    DIR/stack.json who runs it (see wharf.local.claim)
+
+Nothing is downloaded, and nothing outside DIR is written.
+"""
+
+from __future__ import annotations
+
+import os
+import site
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from wharf.connectors.endpoints import Endpoints
+from wharf.local import claim
+from wharf.local.emulator import Emulator, free_ports, http_answers, port_answers
+from wharf.model.errors import UsageError
+
+_MODULES = ("bqemulator", "duckdb", "duckdb_extensions", "duckdb_extension_spatial", "gcp_storage_emulator")
+
+
+class LocalStack:
+    """Runs the emulators inside a `with` block; their data stays in `directory` for the next time.
+
+        with LocalStack(Path(".wharf/local")) as stack:
+            client = stack.endpoints.bigquery_client(stack.project)
+
+    The emulators end with the block, and with this process, however it ends.
+
+    Raises on entering: UsageError if the `local` extra is missing or a stack already runs in `directory`;
+    WharfError if an emulator does not come up.
+    """
+
+    def __init__(self, directory: Path | str, project: str = "demo-project", bucket: str = "demo-bucket") -> None:
+        self.directory = Path(directory).resolve()
+        self.project = project
+        self.bucket = bucket
+        self._claim: int | None = None
+        self._emulators: list[Emulator] = []
+        self._endpoints: Endpoints | None = None
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """Where the emulators listen."""
+        if self._endpoints is None:
+            raise UsageError("the local stack is not running: enter its `with` block first")
+        return self._endpoints
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that send Wharf, Beam and Google's own clients to this stack."""
+        return {**self.endpoints.environment(), "GOOGLE_CLOUD_PROJECT": self.project}
+
+    def __enter__(self) -> Self:
+        _require_extra()
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._claim = claim.take(self.directory)
+        try:
+            self._start(self._claim)
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stop()
+
+    def check(self) -> None:
+        """Raises: WharfError if an emulator has ended."""
+        for emulator in self._emulators:
+            emulator.check()
+
+    def _start(self, claimed: int) -> None:
+        logs, storage, home = (self.directory / name for name in ("logs", "storage", "duckdb"))
+        objects = storage / ".cloudstorage"
+        for directory in (logs, objects, home):
+            directory.mkdir(parents=True, exist_ok=True)
+        avro = find_spec("duckdb_extension_avro") is not None
+        _install_extensions(home, ["spatial", "avro"] if avro else ["spatial"])
+
+        rest, grpc, http = free_ports(3)
+        endpoints = Endpoints(
+            bigquery=f"http://127.0.0.1:{rest}",
+            bigquery_storage=f"127.0.0.1:{grpc}",
+            storage=f"http://127.0.0.1:{http}",
+            bigquery_emulated=True,
+            bigquery_storage_emulated=True,
+        )
+        # bqemulator resolves gs:// in the folder where the storage emulator keeps objects as plain files.
+        # DuckDB looks for extensions below HOME and would download one that is missing.
+        variables = {
+            "BQEMU_ENABLE_FORMAT_EXTENSIONS": str(avro).lower(),
+            "BQEMU_GCS_LOCAL_ROOT": str(objects),
+            "HOME": str(home),
+            "PYTHONUSERBASE": site.getuserbase(),  # Python's default for it hangs on HOME.
+        }
+        child = partial(Emulator, parent=os.getpid(), claim=claimed, variables=variables)
+        bigquery = child(
+            "BigQuery",
+            "bqemulator",
+            [
+                *["start", "--persistent", f"--data-dir={self.directory / 'bigquery'}"],
+                *[f"--project={self.project}", "--rest-host=127.0.0.1", f"--rest-port={rest}"],
+                *["--grpc-host=127.0.0.1", f"--grpc-port={grpc}"],
+            ],
+            log=logs / "bigquery.log",
+            answers=[
+                partial(http_answers, f"{endpoints.bigquery}/bigquery/v2/projects/{self.project}/datasets"),
+                partial(port_answers, grpc),
+            ],
+        )
+        self._emulators.append(bigquery)
+        cloud_storage = child(
+            "Cloud Storage",
+            "gcp_storage_emulator",
+            [f"--data-dir={storage}", "start", "--host=127.0.0.1", f"--port={http}"],
+            log=logs / "storage.log",
+            answers=[partial(http_answers, f"{endpoints.storage}/storage/v1/b?project={self.project}")],
+        )
+        self._emulators.append(cloud_storage)
+        for emulator in self._emulators:
+            emulator.wait()
+        _make_bucket(endpoints, self.bucket)
+        self._endpoints = endpoints
+        claim.note(claimed, {"pid": os.getpid(), "environment": self.environment})
+
+    def _stop(self) -> None:
+        for emulator in self._emulators:
+            emulator.ask_to_stop()
+        for emulator in self._emulators:
+            emulator.stop()
+        self._emulators.clear()
+        self._endpoints = None
+        if self._claim is not None:
+            os.close(self._claim)
+            self._claim = None
+
+
+def _make_bucket(endpoints: Endpoints, name: str) -> None:
+    """Make the bucket where missing, without soft delete: the emulator rewrites its list of all objects, those
+    deleted within a week included, whenever one changes."""
+    from google.api_core.exceptions import Conflict
+
+    bucket = endpoints.storage_client().bucket(name)
+    bucket.soft_delete_policy.retention_duration_seconds = 0
+    try:
+        bucket.create()
+    except Conflict:
+        pass  # kept from an earlier start
+
+
+def _require_extra() -> None:
+    missing = [name for name in _MODULES if find_spec(name) is None]
+    if missing:
+        raise UsageError(f"the local stack needs {', '.join(missing)}: pip install 'wharf[local]'")
+
+
+def _install_extensions(home: Path, names: list[str]) -> None:
+    """Copy DuckDB extensions from their PyPI packages to where a DuckDB with `home` as HOME looks."""
+    import duckdb
+    from duckdb_extensions import import_extension
+
+    with duckdb.connect() as connection:
+        connection.execute("SET extension_directory = ?", [str(home / ".duckdb" / "extensions")])
+        for name in names:
+            import_extension(name, con=connection)

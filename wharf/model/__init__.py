@@ -1,0 +1,1 @@
+"""Plain values and pure functions; nothing here does I/O."""

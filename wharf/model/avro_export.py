@@ -1,0 +1,277 @@
+"""bigquery_to_avro: its flags, and the typed values they become."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from wharf.model.errors import UsageError
+from wharf.model.flags import Flag, nearest
+from wharf.model.schema import Field, TableId
+from wharf.model.windows import DATE_TYPES, Window, month_window, parse_instant, previous_month, zone
+
+_COLUMN = r"[^\s,.`]+"
+_TABLE = r"([A-Za-z0-9.:_-]+[.:])?[A-Za-z0-9_]+\.[^\s`]+"
+
+FLAGS = (
+    Flag(
+        name="source_table",
+        help="the table to export, read directly; this or --query",
+        example="project.dataset.table",
+        pattern=_TABLE,
+    ),
+    Flag(
+        name="query",
+        help="SQL to export instead: materialised in --temp_dataset, dropped at the end",
+        example="SELECT * FROM d.t WHERE valid",
+    ),
+    Flag(
+        name="temp_dataset",
+        help="where --query is materialised, for a day at most",
+        example="project.dataset",
+        pattern=r"([a-z0-9.:-]+[.:])?[A-Za-z0-9_]+",
+    ),
+    Flag(
+        name="output",
+        help="where the files go, one export to an output: gs://bucket/prefix or a local folder",
+        example="gs://bucket/prefix",
+    ),
+    Flag(name="when_read_from", help="first wall-clock time of the window", example="2025-03-01T00:00:00"),
+    Flag(name="when_read_to", help="first wall-clock time after the window", example="2025-03-08T00:00:00"),
+    Flag(
+        name="period",
+        help="a calendar month as the window; with no window at all, the previous month",
+        example="202503",
+        pattern=r"\d{6}",
+    ),
+    Flag(name="time_zone", help="where days begin and end", default="UTC", example="Europe/Berlin"),
+    Flag(
+        name="date_column",
+        help="TIMESTAMP, DATETIME or DATE column that window, year, month and day come from",
+        default="when_read",
+        pattern=_COLUMN,
+    ),
+    Flag(
+        name="vendor_column",
+        help="STRING or INT64 column that the vendor comes from",
+        default="vendor",
+        pattern=_COLUMN,
+    ),
+    Flag(
+        name="columns",
+        help="columns to export, all by default; pushed down to the read session",
+        example="when_read,vendor,value",
+        pattern=rf"{_COLUMN}(,{_COLUMN})*",
+    ),
+    Flag(
+        name="row_restriction",
+        help="a further SQL condition on the rows; pushed down to the read session",
+        example="value > 0",
+    ),
+    Flag(
+        name="codec",
+        help="compression of the Avro blocks",
+        default="snappy",
+        choices=("snappy", "deflate", "zstandard", "null"),
+    ),
+    Flag(
+        name="partition_columns",
+        help="whether date and vendor columns stay in the files; an external table wants them dropped",
+        default="keep",
+        choices=("keep", "drop"),
+    ),
+    Flag(
+        name="write_mode",
+        help="what happens to a partition that already has files",
+        default="overwrite",
+        choices=("overwrite", "skip", "fail"),
+    ),
+    Flag(
+        name="target_file_bytes",
+        help="files of a partition are cut near this size",
+        default="268435456",
+        pattern=r"[1-9]\d{3,12}",
+    ),
+    Flag(
+        name="metadata_table",
+        help="where runs are recorded; made if missing",
+        default="wharf.exports",
+        example="project.dataset.table",
+    ),
+    Flag(
+        name="files_table",
+        help="where files are recorded; by default the metadata table's name and _files",
+        example="project.dataset.table",
+    ),
+    Flag(
+        name="export_name",
+        help="the name runs are recorded under; by default the table's",
+        example="measurements",
+        pattern=r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}",
+    ),
+    Flag(
+        name="lease_minutes",
+        help="how long a silent run keeps others from its window; by default 10, on Dataflow 1440",
+        example="60",
+        pattern=r"[1-9]\d{0,4}",
+    ),
+    Flag(name="force", help="take the window over from a run that is still recorded as running", is_switch=True),
+    Flag(name="plan", help="show what a run would do, and write nothing", is_switch=True),
+    Flag(
+        name="bigquery_endpoint",
+        help="another address of BigQuery's REST API: a private endpoint or an emulator",
+        example="https://bigquery-private.p.googleapis.com",
+    ),
+    Flag(
+        name="bigquery_storage_endpoint",
+        help="another address of BigQuery's Storage API",
+        example="bigquerystorage-private.p.googleapis.com:443",
+    ),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AvroExport:
+    """One export as asked for, checked as far as that goes without asking BigQuery."""
+
+    source_table: TableId | None
+    query: str
+    temp_dataset: tuple[str, str] | None  # (project, dataset)
+    output: str
+    window: Window
+    date_column: str
+    vendor_column: str
+    columns: tuple[str, ...]  # empty: all
+    row_restriction: str
+    codec: str
+    keep_partition_columns: bool
+    write_mode: str
+    target_file_bytes: int
+    metadata_table: TableId
+    files_table: TableId
+    export_name: str
+    project: str
+
+    @classmethod
+    def from_flags(cls, values: Mapping[str, str], *, project: str | None, now: dt.datetime) -> AvroExport:
+        """Checked flag values -> an export. `project` pays for jobs; the table's own by default. `now` is aware.
+
+        Raises: UsageError.
+        """
+        if bool(values["source_table"]) == bool(values["query"]):
+            raise UsageError("give exactly one of --source_table and --query")
+        if not values["output"]:
+            raise UsageError("--output is missing: write gs://bucket/prefix or a local folder")
+        if re.match(r"gs:(?!//[^/])|(?!gs:)[A-Za-z][A-Za-z0-9+.-]*://", values["output"]):
+            raise UsageError(f"--output: {values['output']!r} is neither gs://bucket/prefix nor a local folder")
+        table = (
+            TableId.parse(values["source_table"], flag="source_table", project=project)
+            if values["source_table"]
+            else None
+        )
+        project = project or (table.project if table else None)
+        if not project:
+            raise UsageError("--project is missing: with --query nothing else says who pays for it")
+        metadata = TableId.parse(values["metadata_table"], flag="metadata_table", project=project)
+        files = values["files_table"]
+        return cls(
+            source_table=table,
+            query=values["query"].strip().rstrip(";"),
+            temp_dataset=_temp_dataset(values, project),
+            output=values["output"].rstrip("/") or "/",
+            window=_window(values, now),
+            date_column=values["date_column"],
+            vendor_column=values["vendor_column"],
+            columns=tuple(dict.fromkeys(name for name in values["columns"].split(",") if name)),
+            row_restriction=values["row_restriction"].strip(),
+            codec=values["codec"],
+            keep_partition_columns=values["partition_columns"] == "keep",
+            write_mode=values["write_mode"],
+            target_file_bytes=int(values["target_file_bytes"]),
+            metadata_table=metadata,
+            files_table=TableId.parse(files, flag="files_table", project=project)
+            if files
+            else metadata._replace(table=f"{metadata.table}_files"),
+            export_name=values["export_name"] or (table.table if table else "query"),
+            project=project,
+        )
+
+    @property
+    def source(self) -> str:
+        """What is read, for people."""
+        return str(self.source_table) if self.source_table else self.query
+
+    @property
+    def sql_source(self) -> str:
+        """What is read, behind FROM."""
+        # The query may end in a comment, which must not take the bracket with it.
+        return f"`{self.source_table}`" if self.source_table else f"({self.query}\n)"
+
+    def read_fields(self, schema: tuple[Field, ...]) -> tuple[Field, ...]:
+        """The columns to read: the exported ones, and those that the partitions come from.
+
+        Raises: UsageError for a column that is missing or has the wrong type.
+        """
+        by_name = {field.name: field for field in schema}
+        for flag, name in self._named_columns():
+            if name not in by_name:
+                raise UsageError(f"--{flag}: {self.source} has no column {name!r}{nearest(name, by_name)}")
+        self._require(by_name[self.date_column], "date_column", DATE_TYPES)
+        self._require(by_name[self.vendor_column], "vendor_column", ("STRING", "INT64"))
+        names = dict.fromkeys([*(self.columns or by_name), self.date_column, self.vendor_column])
+        return tuple(by_name[name] for name in names)
+
+    def file_fields(self, schema: tuple[Field, ...]) -> tuple[Field, ...]:
+        """The columns the files hold.
+
+        Raises: UsageError if none are left.
+        """
+        dropped = set() if self.keep_partition_columns else {self.date_column, self.vendor_column}
+        names = [name for name in (self.columns or [field.name for field in schema]) if name not in dropped]
+        if not names:
+            raise UsageError("--partition_columns drop leaves no column to write: name others with --columns")
+        by_name = {field.name: field for field in schema}
+        return tuple(by_name[name] for name in names)
+
+    def restriction(self, date_type: str) -> str:
+        """The window and --row_restriction as one SQL condition."""
+        window = self.window.restriction(self.date_column, date_type)
+        return f"({window}) AND ({self.row_restriction})" if self.row_restriction else window
+
+    def _named_columns(self) -> list[tuple[str, str]]:
+        named = [("columns", name) for name in self.columns]
+        return [*named, ("date_column", self.date_column), ("vendor_column", self.vendor_column)]
+
+    def _require(self, field: Field, flag: str, types: tuple[str, ...]) -> None:
+        if field.type not in types or field.mode == "REPEATED":
+            found = f"ARRAY<{field.type}>" if field.mode == "REPEATED" else field.type
+            raise UsageError(
+                f"--{flag}: column {field.name!r} of {self.source} is {found}; it must be {' or '.join(types)}"
+            )
+
+
+def _window(values: Mapping[str, str], now: dt.datetime) -> Window:
+    time_zone = zone(values["time_zone"])
+    start, end, period = values["when_read_from"], values["when_read_to"], values["period"]
+    if period and (start or end):
+        raise UsageError("give --period or --when_read_from and --when_read_to, not both")
+    if period:
+        return month_window(period, time_zone)
+    if bool(start) != bool(end):
+        missing = "when_read_to" if start else "when_read_from"
+        raise UsageError(f"--{missing} is missing: a window has both ends")
+    if not start:
+        return previous_month(now, time_zone)
+    return Window(parse_instant(start, flag="when_read_from"), parse_instant(end, flag="when_read_to"), time_zone)
+
+
+def _temp_dataset(values: Mapping[str, str], project: str) -> tuple[str, str] | None:
+    text = values["temp_dataset"]
+    if not values["query"]:
+        return None
+    if not text:
+        raise UsageError("--temp_dataset is missing: --query is materialised there first, in the data's location")
+    *owner, dataset = re.split(r"[.:](?=[A-Za-z0-9_]+$)", text)
+    return (owner[0] if owner else project, dataset)

@@ -1,0 +1,90 @@
+"""What a run shows to people: its progress, its closing table, its plan. Values in, text out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from wharf.model.schema import Field
+
+_SHOWN_PARTITIONS = 40
+
+
+def progress_line(counted: Mapping[str, int], seconds: float) -> str:
+    """`counted`: this process's counters, empty while others do the work; `seconds` since the run began."""
+    if not counted:
+        return f"{seconds:4.0f} s  running"
+    rows, files = counted.get("rows_encoded", 0), counted.get("files_written", 0)
+    parts = [f"{rows:,} rows", f"{rows / max(seconds, 0.001):,.0f} rows/s", size(counted.get("bytes_spilled", 0))]
+    if files:
+        parts.append(f"{files:,} files")
+    if published := counted.get("partitions_published", 0):
+        parts.append(f"{published:,} partitions published")
+    return f"{seconds:4.0f} s  " + "  ".join(parts)
+
+
+def closing_table(row: Mapping[str, Any], *, skipped: int) -> str:
+    """The run's row of the ledger, as a table for a terminal."""
+    seconds = (row["completed_at"] - row["started_at"]).total_seconds()
+    lines = {
+        "export": row["export_id"],
+        "status": row["status"],
+        "source": row["source_table"],
+        "output": row["destination_uri"],
+        "rows": f"{row['rows_exported']:,}",
+        "partitions": f"{row['partitions']:,}" + (f" written, {skipped:,} skipped" if skipped else ""),
+        "files": f"{row['files']:,}, {size(row['bytes_exported'])}",
+        "duration": f"{seconds:.1f} s, {row['rows_exported'] / max(seconds, 0.001):,.0f} rows/s",
+    }
+    return "\n".join(f"{name:<11} {value}" for name, value in lines.items())
+
+
+def plan(
+    *,
+    source: str,
+    output: str,
+    window: str,
+    restriction: str,
+    write_mode: str,
+    schema: Sequence[Field],
+    partitions: Mapping[str, int],
+    estimated_bytes: int | None,
+    existing: Mapping[str, int],
+    occupied: set[str],
+) -> str:
+    """What a run would do. `partitions`: rows by path; `existing`: files of the window by path."""
+    lines = [
+        f"source      {source}",
+        f"output      {output}",
+        f"window      {window}",
+        f"where       {restriction}",
+        f"columns     {', '.join(_column(field) for field in schema)}",
+        f"rows        {sum(partitions.values()):,} in {len(partitions):,} partitions",
+    ]
+    if estimated_bytes is not None:
+        lines.append(f"to be read  about {size(estimated_bytes)}")
+    verb = {"overwrite": "replaced", "skip": "left alone", "fail": "in the way"}[write_mode]
+    lines.append(f"existing    {len(occupied):,} partitions would be {verb} (--write_mode {write_mode})")
+    if write_mode == "overwrite" and (emptied := sorted(occupied - partitions.keys())):
+        lines.append(f"            {len(emptied):,} of them have no rows any more and would be removed")
+    for path, rows in sorted(partitions.items())[:_SHOWN_PARTITIONS]:
+        mark = f"  {verb}: {existing[path]} files" if path in occupied else ""
+        lines.append(f"  {path}  {rows:,} rows{mark}")
+    if len(partitions) > _SHOWN_PARTITIONS:
+        lines.append(f"  and {len(partitions) - _SHOWN_PARTITIONS:,} more")
+    return "\n".join([*lines, "nothing was written"])
+
+
+def size(count: int) -> str:
+    """Bytes in the unit that reads best."""
+    amount = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if amount < 1024:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} TiB"
+
+
+def _column(field: Field) -> str:
+    type_ = f"ARRAY<{field.type}>" if field.mode == "REPEATED" else field.type
+    return f"{field.name} {type_}{' NOT NULL' if field.mode == 'REQUIRED' else ''}"
