@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT))  # run as a script, Python looks beside it only
 
-from benchmarks import data, results, table
-from benchmarks.measured import Measured
-from benchmarks.results import Bar, Contender, at_least, ratio
-from wharf.local.stack import LocalStack
+from benchmarks import data, results, table  # noqa: E402
+from benchmarks.measured import Measured  # noqa: E402
+from benchmarks.results import Bar, Contender, at_least, ratio  # noqa: E402
+from wharf.local.stack import LocalStack  # noqa: E402
 
 SPARK_SEEN = 455_000  # rows/s, on one core of another machine
 DAYS, MANY_DAYS = 31, 365
@@ -81,9 +81,14 @@ class Bench:
         rows = self.rows(full)
         source = table.ensure_table(stack, rows, days)
         self.run(
-            *(contender, "wharf_pipeline", stack.environment),
-            **dict(source=source, output=str(self.folder / "out"), expected=rows),
-            **dict(window=table.window(days), batch_rows=batch_rows),
+            contender,
+            "wharf_pipeline",
+            stack.environment,
+            source=source,
+            output=str(self.folder / "out"),
+            expected=rows,
+            window=table.window(days),
+            batch_rows=batch_rows,
         )
 
 
@@ -144,12 +149,14 @@ def spark(bench: Bench) -> str:
     data.write_parquet(warm, warm_rows)
     wharf = Contender("Wharf's transforms")
     variants = {4: Contender("Spark, shuffled by partition first"), 0: Contender("Spark, not shuffled")}
+    taking_part = list(variants)
     for number in bench.each_round():
-        places = dict(output=str(output), expected=rows)
+        places = {"output": str(output), "expected": rows}
         bench.run(wharf, "wharf_parquet", folder=str(folder), warm=str(warm), **places)
-        best = [max(variants, key=lambda shuffle: variants[shuffle].rate)] if variants[0].runs else list(variants)
-        for shuffle in best if number > 1 else variants:
-            asked = dict(shuffle=shuffle, warm_rows=warm_rows, python=bench.spark_python)
+        if number == 2:
+            taking_part = [max(variants, key=lambda shuffle: variants[shuffle].rate)]
+        for shuffle in taking_part:
+            asked = {"shuffle": shuffle, "warm_rows": warm_rows, "python": bench.spark_python}
             bench.run(variants[shuffle], "spark", parquet_dir=str(folder), **places, **asked)
         if variants[4].skipped:
             break
@@ -171,7 +178,7 @@ def spark(bench: Bench) -> str:
 
 def memory(bench: Bench) -> str:
     """Peak memory of the pipeline's process, for ten and for fifty million rows."""
-    less, more = (Contender(f"Wharf, {millions} million rows") for millions in (10, 50))
+    less, more = (Contender(f"Wharf, {bench.rows(full) // 10**6} million rows") for full in (10_000_000, 50_000_000))
     for _ in bench.each_round():
         for contender, rows in ((less, 10_000_000), (more, 50_000_000)):
             with bench.stack() as stack:

@@ -44,8 +44,8 @@ def schemas(draw: st.DrawFn, depth: int = 2) -> tuple[Field, ...]:
     return tuple(fields)
 
 
-def rows_of(fields: tuple[Field, ...], **size: int) -> st.SearchStrategy[list[dict[str, Any]]]:
-    return st.lists(st.fixed_dictionaries({field.name: cells(field) for field in fields}), **size)
+def rows_of(fields: tuple[Field, ...]) -> st.SearchStrategy[list[dict[str, Any]]]:
+    return st.lists(st.fixed_dictionaries({field.name: cells(field) for field in fields}), max_size=12)
 
 
 def cells(field: Field) -> st.SearchStrategy[Any]:

@@ -15,18 +15,18 @@ from wharf import __version__
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["lcal"], "unknown command 'lcal'; did you mean 'local'? (see `wharf --help`)"),
-        (["local", "don"], "unknown command 'don'; did you mean 'down'? (see `wharf local --help`)"),
-        (["--versoin"], "unknown flag '--versoin'; did you mean '--version'? (see `wharf --help`)"),
+        (["lcal"], "unknown command 'lcal' (did you mean local?); see `wharf --help`"),
+        (["local", "don"], "unknown command 'don' (did you mean down?); see `wharf local --help`"),
+        (["--versoin"], "unknown flag '--versoin' (did you mean --version?); see `wharf --help`"),
         (
             ["local", "up", "--backgruond"],
-            "unknown flag '--backgruond'; did you mean '--background'? (see `wharf local up --help`)",
+            "unknown flag '--backgruond' (did you mean --background?); see `wharf local up --help`",
         ),
-        (["demo", "--row=3"], "unknown flag '--row'; did you mean '--rows'? (see `wharf demo --help`)"),
-        (["local", "down", "now"], "unknown argument 'now' (see `wharf local down --help`)"),
-        (["local"], "which command? one of: up, down, env (see `wharf local --help`)"),
-        (["demo", "--rows", "0"], "argument --rows: '0' is not a number above 0 (see `wharf demo --help`)"),
-        (["demo", "--rows"], "argument --rows: expected one argument (see `wharf demo --help`)"),
+        (["demo", "--row=3"], "unknown flag '--row' (did you mean --rows?); see `wharf demo --help`"),
+        (["local", "down", "now"], "unknown argument 'now'; see `wharf local down --help`"),
+        (["local"], "which command? one of: up, down, env; see `wharf local --help`"),
+        (["demo", "--rows", "0"], "argument --rows: '0' is not a number above 0; see `wharf demo --help`"),
+        (["demo", "--rows"], "argument --rows: expected one argument; see `wharf demo --help`"),
     ],
 )
 def test_wrong_usage_is_one_clear_line_and_exit_code_2(wharf: Run, arguments: list[str], message: str) -> None:

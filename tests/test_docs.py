@@ -29,9 +29,7 @@ def test_every_link_of_the_readme_leads_somewhere() -> None:
 
 def with_flag_tables(text: str) -> str:
     table = f"<!-- flags: bigquery_to_avro -->\n\n{markdown_table(FLAGS)}\n\n<!-- end of flags -->"
-    return re.sub(
-        r"<!-- flags: bigquery_to_avro -->.*?<!-- end of flags -->", lambda _: table, text, flags=re.DOTALL
-    )
+    return re.sub(r"<!-- flags: bigquery_to_avro -->.*?<!-- end of flags -->", lambda _: table, text, flags=re.DOTALL)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,23 @@ from hypothesis import strategies as st
 
 from wharf.model.partitions import EMPTY, NULL, Partition, escape, parse_path, partition_path, unescape
 
-AWKWARD = ("../x", "a/b", "ÅÄÖ", "", None, "x" * 300, "å" * 300, NULL, "%", "a%2Fb", ".", "..", "...", "a..b", "%2E%2E")
+AWKWARD: tuple[str | None, ...] = (
+    "../x",
+    "a/b",
+    "ÅÄÖ",
+    "",
+    None,
+    "x" * 300,
+    "å" * 300,
+    NULL,
+    "%",
+    "a%2Fb",
+    ".",
+    "..",
+    "...",
+    "a..b",
+    "%2E%2E",
+)
 AWKWARD += ("a=b", "a b", "a\nb", "\x00", "\x7f", "a\\b", "C:\\x", "_SUCCESS", ".hidden", "~", "%~", "\ud800", "a*?[b]")
 SAFE = set(string.ascii_letters + string.digits + string.punctuation) - set("/\\*?[]=:'\"#{}^")
 vendors = st.none() | st.text(st.characters(), max_size=400)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -13,10 +14,12 @@ from hypothesis import strategies as st
 from wharf.model.errors import UsageError
 from wharf.model.windows import DATE_TYPES, Span, Window, month_window, parse_instant, previous_month, zone
 
-SECONDS = st.datetimes(dt.datetime(1950, 1, 1), dt.datetime(2050, 1, 1)).map(lambda moment: moment.replace(microsecond=0))
+SECOND = dt.timedelta(seconds=1)
+SECONDS = st.datetimes(dt.datetime(1950, 1, 1), dt.datetime(2050, 1, 1)).map(
+    lambda moment: moment.replace(microsecond=0)
+)
 ZONES = st.sampled_from(["UTC", "Europe/Berlin", "America/Sao_Paulo", "Asia/Kathmandu", "Pacific/Apia", "Asia/Beirut"])
 LENGTHS = st.timedeltas(dt.timedelta(seconds=1), dt.timedelta(days=60)).map(lambda length: length // SECOND * SECOND)
-SECOND = dt.timedelta(seconds=1)
 windows = st.builds(lambda start, length, name: Window(start, start + length, name), SECONDS, LENGTHS, ZONES)
 
 
@@ -25,7 +28,7 @@ def test_spans_cover_the_window_day_by_day_without_a_gap(window: Window) -> None
     spans = window.spans
     assert spans[0].start == window.start
     assert spans[-1].end == window.end
-    assert all(before.end == after.start for before, after in zip(spans, spans[1:], strict=False))
+    assert all(before.end == after.start for before, after in pairwise(spans))
     assert all(span.start.date() == span.day for span in spans)
     assert all(span.whole for span in spans[1:-1])
 
@@ -113,7 +116,9 @@ def test_a_zone_of_the_database_is_taken(name: str) -> None:
     assert zone(name) == name
 
 
-@pytest.mark.parametrize("name", ["", "Berlin", "Europe/Berln", "../etc/passwd", "/etc/localtime", "Europe", "\x00", "é"])
+@pytest.mark.parametrize(
+    "name", ["", "Berlin", "Europe/Berln", "../etc/passwd", "/etc/localtime", "Europe", "\x00", "é"]
+)
 def test_any_other_zone_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match="is not a time zone: write UTC or one like Europe/Berlin"):
         zone(name)

@@ -209,7 +209,7 @@ class _Publish(ThreadMapDoFn):
         for name, file in targets.items():
             self._storage.move(file.uri, f"{folder}/{name}")
         self._storage.delete([f"{folder}/{name}" for name in replaced if name not in targets])
-        _put(self._storage, f"{folder}/{SUCCESS_FILE}", {"export_id": layout.export_id})
+        _put(self._storage, f"{folder}/{SUCCESS_FILE}", {"export_id": layout.export_id}, layout.staging)
         count("partitions_published")
         return [self._row(f"{folder}/{name}", file) for name, file in targets.items()]
 
@@ -250,7 +250,7 @@ class _Commit(beam.DoFn):
         }
         listed = [{name: str(value) if isinstance(value, dt.datetime) else value for name, value in file.items()
                    if name not in {"export_id", "status"}} for file in files]  # fmt: skip
-        _put(storage, layout.manifest, self.spec.manifest | totals | {"files": listed})
+        _put(storage, layout.manifest, self.spec.manifest | totals | {"files": listed}, layout.staging)
         stale = [uri for uri in storage.list(self.spec.stale_manifests) if uri != layout.manifest]
         storage.delete(stale)
         staged = storage.list(f"{layout.staging}/")
@@ -270,7 +270,8 @@ class _Commit(beam.DoFn):
         storage.delete([f"{folder}/{name}" for name in gone])
 
 
-def _put(storage: Storage, uri: str, content: dict[str, Any]) -> None:
-    file = storage.create(uri)
+def _put(storage: Storage, uri: str, content: dict[str, Any], staging: str) -> None:
+    # By way of `staging`, which the next run clears, so that a killed one leaves no half file among the data.
+    file = storage.create(uri, aside=staging)
     file.write((json.dumps(content, indent=1, default=str) + "\n").encode())
     file.close()

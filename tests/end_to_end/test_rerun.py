@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.conftest import COLUMNS, READINGS
+from tests.end_to_end.process import Started
 
 MARCH = "--period=202503"
 MOMENTS = {
@@ -26,15 +27,22 @@ def mine(make_table) -> str:
 
 @pytest.fixture(scope="module")
 def many(make_table) -> str:
-    return make_table(COLUMNS, READINGS.format(rows=60_000).replace("MOD(n, 4)", "MOD(n, 20)"))
+    return make_table(COLUMNS, READINGS.format(rows=40_000).replace("MOD(n, 4)", "MOD(n, 8)"))
 
 
 @pytest.fixture
-def paused(start, output, many) -> tuple:
+def paused(start, output, many) -> Started:
     """A run of `many` that stands still while it spills, as one on a machine that has lost its network."""
     first = start(f"--source_table={many}", f"--output={output}", MARCH)
     first.signal_when(appears(output, MOMENTS["spilling"]), signal.SIGSTOP)
     return first
+
+
+@pytest.fixture
+def paused_after_spilling(start, output, many) -> Started:
+    run = start(f"--source_table={many}", f"--output={output}", MARCH)
+    run.signal_when(appears(output, "_staging/*/spill-*"), signal.SIGSTOP)
+    return run
 
 
 def appears(output: str, pattern: str) -> Callable[[], bool]:
@@ -116,7 +124,7 @@ def test_a_killed_run_is_repeated_to_the_tree_of_one_clean_run(
     run, start, many, output, read_tree, ledger, count_by_sql, moment, mode
 ):
     export = [f"--source_table={many}", f"--output={output}", MARCH, f"--write_mode={mode}"]
-    if mode == "overwrite":  # over files of another cut, which must all go
+    if (mode, moment) == ("overwrite", "publishing"):  # over files of another cut, which must all go
         assert run(*export, "--target_file_bytes=1000", "--codec=null", "--when_read_from=2025-03-01T00:00:00",
                    "--when_read_to=2025-03-03T00:00:00", "--period=").code == 0  # fmt: skip
     killed = start(*export)
@@ -147,9 +155,7 @@ def test_a_second_run_of_the_window_is_refused_while_one_is_at_work(run, paused,
     assert paused.wait().code == 0
 
 
-def test_a_run_whose_window_was_taken_over_does_not_publish(
-    run, paused, many, output, read_tree, ledger, count_by_sql
-):
+def test_a_run_whose_window_was_taken_over_does_not_publish(run, paused, many, output, read_tree, ledger, count_by_sql):
     assert run(f"--source_table={many}", f"--output={output}", MARCH, "--force").code == 0
     paused.signal(signal.SIGCONT)
     ended = paused.wait()
@@ -173,7 +179,7 @@ def test_a_run_whose_lease_has_ended_is_taken_over_without_asking(run, paused, m
     assert first["error_message"] == f"taken over by {second['export_id']}"
 
 
-def test_sigterm_ends_a_run_as_failed_and_leaves_nothing(start, many, output, read_tree, ledger):
+def test_sigterm_ends_a_run_as_failed_and_leaves_a_note_only(start, many, output, read_tree, ledger):
     stopped = start(f"--source_table={many}", f"--output={output}", MARCH)
     stopped.signal_when(appears(output, MOMENTS["spilling"]), signal.SIGTERM)
     ended = stopped.wait()
@@ -181,4 +187,20 @@ def test_sigterm_ends_a_run_as_failed_and_leaves_nothing(start, many, output, re
     assert "error: interrupted" in ended.err
     (row,) = ledger()
     assert (row["status"], row["error_message"]) == ("FAILED", "interrupted")
-    assert read_tree(output).files == {}
+    assert list(read_tree(output).files) == [f"_staging/{row['export_id']}/run.json"]
+
+
+def test_a_worker_that_fails_ends_the_run_and_publishes_nothing(paused_after_spilling, output, read_tree, ledger):
+    for spill in Path(output).glob("_staging/*/spill-*"):
+        with open(spill, "r+b") as file:
+            file.write(b"damaged")
+    paused_after_spilling.signal(signal.SIGCONT)
+    ended = paused_after_spilling.wait()
+    assert ended.code == 1
+    assert ended.err.splitlines()[-1].startswith("error: ")
+    assert "is damaged" in ended.err.splitlines()[-1]
+    (row,) = ledger()
+    assert row["status"] == "FAILED"
+    assert "is damaged" in row["error_message"]
+    assert ledger("files") == []
+    assert list(read_tree(output).files) == [f"_staging/{row['export_id']}/run.json"]

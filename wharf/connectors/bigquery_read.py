@@ -17,7 +17,7 @@ from wharf.model.errors import RunFailed, UsageError
 from wharf.model.schema import TableId
 
 if TYPE_CHECKING:
-    from google.cloud.bigquery_storage_v1 import BigQueryReadClient
+    from google.cloud.bigquery_storage_v1.services.big_query_read import BigQueryReadClient
 
 _LOG = logging.getLogger(__name__)
 _ATTEMPTS_WITHOUT_PROGRESS = 6
@@ -102,8 +102,8 @@ def read_stream(
     while True:
         skip = 0 if honours_offset else received
         try:
-            responses = client.read_rows(stream, received if honours_offset else 0, retry=None, timeout=86_400)
-            for response in responses._wrapped:  # plain messages: the client's own reader would retry by itself
+            offset = received if honours_offset else 0
+            for response in client.read_rows(read_stream=stream, offset=offset, retry=None, timeout=86_400):
                 message = type(response).pb(response).arrow_record_batch.serialized_record_batch
                 batch = pa.ipc.read_record_batch(pa.py_buffer(message), schema)
                 if skip >= batch.num_rows:

@@ -15,7 +15,7 @@ from wharf.model.errors import UsageError
 
 if TYPE_CHECKING:
     from google.cloud.bigquery import Client as BigQueryClient
-    from google.cloud.bigquery_storage_v1 import BigQueryReadClient
+    from google.cloud.bigquery_storage_v1.services.big_query_read import BigQueryReadClient
     from google.cloud.storage import Client as StorageClient
 
 _LARGEST_MESSAGE = 256 * 1024 * 1024  # ReadRows responses may be 128 MB; gRPC's own limit is 4 MB.
@@ -80,8 +80,11 @@ class Endpoints:
         return bigquery.Client(project=project, credentials=credentials, client_options=options)
 
     def read_client(self) -> BigQueryReadClient:
-        """A Storage Read API client; keepalive pings notice a connection that died silently."""
-        from google.cloud.bigquery_storage_v1 import BigQueryReadClient
+        """A Storage Read API client; keepalive pings notice a connection that died silently.
+
+        The generated one: the client around it resumes broken streams in a way of its own.
+        """
+        from google.cloud.bigquery_storage_v1.services.big_query_read import BigQueryReadClient
         from google.cloud.bigquery_storage_v1.services.big_query_read.transports import (
             BigQueryReadGrpcTransport,
         )

@@ -51,8 +51,8 @@ class Writer(Protocol):
 class Storage(Protocol):
     """What Wharf asks of a place for files."""
 
-    def create(self, uri: str) -> Writer:
-        """Begin a file."""
+    def create(self, uri: str, aside: str = "") -> Writer:
+        """Begin a file; until it is complete it may lie in the folder `aside`, or else beside its name."""
 
     def read(self, part: Range) -> bytes:
         """Exactly the bytes of `part`."""
@@ -99,9 +99,9 @@ class LocalStorage:
     def __init__(self) -> None:
         self._reading = threading.local()  # a thread's parts come file by file, thousands of them
 
-    def create(self, uri: str) -> _LocalFile:
+    def create(self, uri: str, aside: str = "") -> _LocalFile:
         with _mapped(uri):
-            return _LocalFile(Path(uri))
+            return _LocalFile(Path(uri), Path(aside or os.path.dirname(uri)))
 
     def read(self, part: Range) -> bytes:
         file: BinaryIO | None = getattr(self._reading, "file", None)
@@ -143,12 +143,13 @@ class LocalStorage:
 
 
 class _LocalFile:
-    """A file written beside its name, `.<name>.<random>`, and renamed when it is closed."""
+    """A file written in the folder `aside` as `.<name>.<random>`, and renamed when it is closed."""
 
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    def __init__(self, path: Path, aside: Path) -> None:
+        for folder in (path.parent, aside):
+            folder.mkdir(parents=True, exist_ok=True)
         self._path = path
-        self._aside = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex[:8]}")
+        self._aside = aside / f".{path.name[:100]}.{uuid.uuid4().hex[:8]}"
         self._file = open(self._aside, "wb", buffering=1 << 20)  # noqa: SIM115 - closed by close or discard
         self.write = self._file.write
 
@@ -177,7 +178,7 @@ class CloudStorage:
         self._client = client
         self.pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="storage")
 
-    def create(self, uri: str) -> _CloudFile:
+    def create(self, uri: str, aside: str = "") -> _CloudFile:
         with _mapped(uri):
             return _CloudFile(self._blob(uri), uri)
 

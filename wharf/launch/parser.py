@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from wharf.model.errors import UsageError
+from wharf.model.flags import nearest
 
 
 class Parser(argparse.ArgumentParser):
@@ -33,7 +33,7 @@ class Parser(argparse.ArgumentParser):
         wrong = re.search(r"invalid choice: '(.*?)'", message)
         if wrong and self._commands:
             message = f"unknown command '{wrong[1]}'" + nearest(wrong[1], self._commands.choices)
-        raise UsageError(f"{message} (see `{self.prog} --help`)")
+        raise UsageError(f"{message}; see `{self.prog} --help`")
 
     def missing_command(self) -> NoReturn:
         """Raises: UsageError that lists the commands."""
@@ -59,9 +59,3 @@ def parse(parser: Parser, argv: Sequence[str]) -> argparse.Namespace:
     if "run" not in arguments:
         used.missing_command()
     return arguments
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` for the closest of `known`, or nothing when none is close."""
-    matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f"; did you mean '{matches[0]}'?" if matches else ""

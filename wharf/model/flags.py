@@ -52,9 +52,7 @@ class _Parser(argparse.ArgumentParser):
 def parser(flags: Sequence[Flag], *, prog: str, description: str) -> argparse.ArgumentParser:
     """A command-line parser of `flags`."""
     usage = f"{prog} [flags] [Beam's options]"
-    made = _Parser(
-        prog=prog, usage=usage, description=description, allow_abbrev=False, formatter_class=_help_formatter
-    )
+    made = _Parser(prog=prog, usage=usage, description=description, allow_abbrev=False, formatter_class=_help_formatter)
     for flag in flags:
         text = flag.help.replace("%", "%%") + (f" (default: {flag.default})" if flag.default else "")
         if flag.is_switch:
