@@ -93,11 +93,11 @@ def claim(run: Resolved, lease: dt.timedelta, *, force: bool) -> tuple[OutputTre
     export, layout = run.export, run.layout
     storage = open_storage(export.output, run.endpoints)
     OutputTree.scan(storage, export.output, export.window).check_borders()
-    for table, shape in ((export.metadata_table, ledger.RUNS), (export.files_table, ledger.FILES)):
-        bigquery.ensure_table(run.ledger.client, table, shape, run.source.location)
     note = json.dumps({"export_id": layout.export_id, "window": str(export.window)}).encode()
     check_writable(export.output, run.endpoints, layout.note, note)
     try:
+        for table, shape in ((export.metadata_table, ledger.RUNS), (export.files_table, ledger.FILES)):
+            bigquery.ensure_table(run.ledger.client, table, shape, run.source.location)
         run.ledger.claim(_run_row(run), lease, force=force)
     except BaseException:
         storage.delete([layout.note])

@@ -173,5 +173,5 @@ def test_a_bucket_that_is_missing_is_named(stack):
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
     uri = str(tmp_path / "file" / "below")
-    with pytest.raises(UsageError, match="below/note: cannot be written: Not a directory"):
+    with pytest.raises(UsageError, match="below: cannot be written: Not a directory"):
         check_writable(uri, Endpoints(), f"{uri}/note", b"")

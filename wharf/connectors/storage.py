@@ -100,8 +100,7 @@ class LocalStorage:
         self._reading = threading.local()  # a thread's parts come file by file, thousands of them
 
     def create(self, uri: str, aside: str = "") -> _LocalFile:
-        with _mapped(uri):
-            return _LocalFile(Path(uri), Path(aside or os.path.dirname(uri)))
+        return _LocalFile(Path(uri), Path(aside or os.path.dirname(uri)))
 
     def read(self, part: Range) -> bytes:
         file: BinaryIO | None = getattr(self._reading, "file", None)
@@ -179,8 +178,7 @@ class CloudStorage:
         self.pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="storage")
 
     def create(self, uri: str, aside: str = "") -> _CloudFile:
-        with _mapped(uri):
-            return _CloudFile(self._blob(uri), uri)
+        return _CloudFile(self._blob(uri), uri)
 
     def read(self, part: Range) -> bytes:
         end = part.offset + part.length - 1
