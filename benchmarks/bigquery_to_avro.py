@@ -104,13 +104,16 @@ def encode(bench: Bench) -> str:
         bench.run(fastavro, "fastavro_blocks", rows=bench.rows(262_144))
         bench.run(duckdb, "duckdb_avro", rows=bench.rows(524_288))
     about = (
-        "Arrow batches of 7 columns (3 strings, timestamp, double, NUMERIC, bool) to uncompressed Avro, one core. Rows "
-        "keep their order, as `AvroEncoder.encode` takes any order at the same price; the third row sorts as well."
+        "Arrow batches of 7 columns (3 strings, timestamp, double, NUMERIC, bool) to uncompressed Avro, one core. In the "
+        "first two rows rows keep their order, as with the peers. The third finds each row's partition and encodes in "
+        "that order, as the pipeline does; no peer does that work, and it is slower."
     )
     bars = [at_least("batches of 262,144 against fastavro", ratio(large, fastavro) or 0, 120)]
     bars += [at_least("batches of 262,144 against DuckDB", ratio(large, duckdb) or 0, 6)]
     bars += [at_least("batches of 65,536 against fastavro", ratio(small, fastavro) or 0, 120)]
     bars += [at_least("batches of 65,536 against DuckDB", ratio(small, duckdb) or 0, 6)]
+    bars += [at_least("brought into partition order, against fastavro", ratio(ordered, fastavro) or 0, 120)]
+    bars += [at_least("brought into partition order, against DuckDB", ratio(ordered, duckdb) or 0, 6)]
     return _section("Encoding", about, bench, [large, small, ordered, fastavro, duckdb], bars)
 
 

@@ -11,10 +11,10 @@ import fastavro
 import numpy as np
 import pyarrow as pa
 import pytest
-from avro_rows import SCALARS, as_batch, as_read, as_written, comparable, rows_of, schemas, without_logical_types
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.avro_rows import SCALARS, as_batch, as_read, as_written, comparable, rows_of, schemas, without_logical_types
 from wharf.formats.avro import AvroEncoder, AvroFormat, Block, _Plan, interval_text
 from wharf.formats.avro_schema import arrow_type
 from wharf.model.schema import Field

@@ -12,9 +12,9 @@ import fastavro
 import numpy as np
 import pyarrow as pa
 import pytest
-from avro_rows import SCALARS, schemas
 from hypothesis import given
 
+from tests.avro_rows import SCALARS, schemas
 from wharf.formats.arrow import canonical
 from wharf.formats.avro import AvroEncoder, AvroFormat
 from wharf.formats.avro_schema import arrow_type, record_schema

@@ -7,8 +7,8 @@ import sys
 import time
 
 import pytest
-from conftest import Run
 
+from tests.conftest import Run
 from wharf import __version__
 
 

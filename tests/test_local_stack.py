@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Run, needs_emulators
 from google.api_core.exceptions import NotFound
 from google.cloud import bigquery
 
+from tests.conftest import ROOT, Run, needs_emulators
 from wharf.local.stack import LocalStack
 from wharf.model.errors import UsageError, WharfError
 

@@ -1,0 +1,1 @@
+"""Whole runs of the pipelines, as processes, on the embedded stack."""
