@@ -104,9 +104,9 @@ def encode(bench: Bench) -> str:
         bench.run(fastavro, "fastavro_blocks", rows=bench.rows(262_144))
         bench.run(duckdb, "duckdb_avro", rows=bench.rows(524_288))
     about = (
-        "Arrow batches of 7 columns (3 strings, timestamp, double, NUMERIC, bool) to uncompressed Avro, one core. In the "
-        "first two rows rows keep their order, as with the peers. The third finds each row's partition and encodes in "
-        "that order, as the pipeline does; no peer does that work, and it is slower."
+        "Arrow batches of 7 columns (3 strings, timestamp, double, NUMERIC, bool) to uncompressed Avro, one core. In "
+        "the first two lines rows keep their order, as with the peers. The third finds each row's partition and "
+        "encodes in that order, as the pipeline does; no peer does that work, and it is slower."
     )
     bars = [at_least("batches of 262,144 against fastavro", ratio(large, fastavro) or 0, 120)]
     bars += [at_least("batches of 262,144 against DuckDB", ratio(large, duckdb) or 0, 6)]

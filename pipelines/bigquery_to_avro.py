@@ -31,6 +31,7 @@ from wharf.formats.avro import BLOCK_BYTES
 from wharf.formats.partition_rows import Partitioner
 from wharf.model import ledger, report
 from wharf.model.avro_export import FLAGS, AvroExport
+from wharf.model.errors import RunFailed
 from wharf.model.flags import as_switch, parse
 from wharf.model.layout import manifest_prefix
 from wharf.model.schema import TableId
@@ -97,7 +98,7 @@ def build(pipeline: beam.Pipeline, run: Resolved, tree: OutputTree, skipped: fro
             stale_manifests=manifest_prefix(export.output, export.export_name, export.window),
             endpoints=endpoints,
             may_publish=_MayPublish(endpoints, export.project, export.metadata_table, run.layout.export_id),
-            clean_up=_DropTemporary(endpoints, export.project, run.table if export.query else None),
+            clean_up=_clean_up(run),
         )
     )
     recorded = written.files | "RecordFiles" >> RecordRows(export.files_table, ledger.FILES, export.project, endpoints)
@@ -111,6 +112,7 @@ def execute(run: Resolved, options: PipelineOptions, lease: dt.timedelta, *, for
     """
     tree, skipped = claim(run, lease, force=force)
     export_id, watched = run.layout.export_id, running.is_watched(options)
+    clean_up = _clean_up(run)
     try:
         pipeline = beam.Pipeline(options=options)
         build(pipeline, run, tree, skipped, _local_streams(options) if watched else 0)
@@ -121,15 +123,23 @@ def execute(run: Resolved, options: PipelineOptions, lease: dt.timedelta, *, for
             return 0
         with run.ledger.kept_alive(export_id, lease), running.progress(report.progress_line):
             pipeline.run().wait_until_finish()
+        row = run.ledger.row(export_id)
+        if row["status"] != ledger.SUCCESS:
+            raise RunFailed(f"the pipeline ended and left run {export_id} {row['status']}")
     except BaseException as error:
         failed = running.failure(error)
         run.ledger.fail(export_id, str(failed) or "interrupted")
         storage = open_storage(run.export.output, run.endpoints)
         staged = storage.list(f"{run.layout.staging}/")
         storage.delete([uri for uri in staged if uri != run.layout.note])
+        clean_up()
         raise failed from error
-    print(report.closing_table(run.ledger.row(export_id), skipped=len(skipped)))
+    print(report.closing_table(row, skipped=len(skipped)))
     return 0
+
+
+def _clean_up(run: Resolved) -> _DropTemporary:
+    return _DropTemporary(run.endpoints, run.export.project, run.table if run.export.query else None)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

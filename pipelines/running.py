@@ -22,6 +22,8 @@ from apache_beam.options.pipeline_options import (
     SetupOptions,
     StandardOptions,
 )
+from google.api_core.exceptions import GoogleAPIError
+from google.auth.exceptions import GoogleAuthError
 
 from transforms.metrics import tally
 from wharf.model.errors import RunFailed, UsageError, WharfError
@@ -79,13 +81,16 @@ def local_job_id() -> str:
 
 
 def end_with(work: Callable[[], int]) -> int:
-    """Do `work`; a WharfError, or an interruption, becomes one line on stderr and its exit code."""
+    """Do `work`; a WharfError, a service's refusal or an interruption becomes one line on stderr and an exit code."""
     try:
         with _terminable():
             return work()
     except WharfError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except (GoogleAPIError, GoogleAuthError) as error:
+        print(f"error: {str(error).splitlines()[0]}; run it again when the service answers", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("error: interrupted; run it again to complete it", file=sys.stderr)
         return 130

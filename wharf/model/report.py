@@ -68,7 +68,7 @@ def plan(
     if write_mode == "overwrite" and (emptied := sorted(occupied - partitions.keys())):
         lines.append(f"            {len(emptied):,} of them have no rows any more and would be removed")
     for path, rows in sorted(partitions.items())[:_SHOWN_PARTITIONS]:
-        mark = f"  {verb}: {existing[path]} files" if path in occupied else ""
+        mark = f"  {verb}, has {existing[path]} now" if path in occupied else ""
         lines.append(f"  {path}  {rows:,} rows{mark}")
     if len(partitions) > _SHOWN_PARTITIONS:
         lines.append(f"  and {len(partitions) - _SHOWN_PARTITIONS:,} more")
