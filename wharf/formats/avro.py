@@ -107,6 +107,7 @@ class AvroEncoder:
 
     format: AvroFormat
     block_bytes: int = BLOCK_BYTES
+    _rows: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8), init=False, repr=False)
     _buffer: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8), init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -134,23 +135,29 @@ class AvroEncoder:
             plan.reserve()
         for at, column in enumerate(self.format.fields):
             plan.add(at, column, canonical(batch.column(column.name), arrow_type(column)))
-        size = plan.bytes + 16
-        if len(self._buffer) < size:  # a fresh buffer per batch would be paid in page faults
-            self._buffer = np.empty(size + size // 4, np.uint8)
+        # A fresh buffer per batch would be paid in page faults.
+        self._rows, self._buffer = (_at_least(plan.bytes + 16, buffer) for buffer in (self._rows, self._buffer))
+        positions = np.empty(batch.num_rows + 1, np.int64)
+        nodes = np.array(plan.nodes, np.int64).reshape(-1, kernel.COLUMNS)
+        fault = kernel.encode_rows(nodes, len(self.format.fields), positions, self._rows.ctypes.data)
+        if fault:
+            name = self.format.fields[kernel.NULL_IN_REQUIRED - fault].name
+            raise ValueError(f"column {name!r} is REQUIRED, or an array, and holds a null")
         table = np.empty((len(bounds) + plan.bytes // self.block_bytes + 1, 4), np.int64)
-        count = kernel.encode_rows(
-            np.ascontiguousarray(np.array(plan.nodes, np.int64).reshape(-1, kernel.COLUMNS)),
-            len(self.format.fields),
+        count = kernel.gather_rows(
+            self._rows.ctypes.data,
+            positions,
             order,
             bounds,
             self.block_bytes,
             self._buffer.ctypes.data,
             table,
         )
-        if count < 0:
-            name = self.format.fields[kernel.NULL_IN_REQUIRED - count].name
-            raise ValueError(f"column {name!r} is REQUIRED, or an array, and holds a null")
         return table[:count]
+
+
+def _at_least(size: int, buffer: np.ndarray) -> np.ndarray:
+    return buffer if len(buffer) >= size else np.empty(size + size // 4, np.uint8)
 
 
 class _Plan:

@@ -1,8 +1,7 @@
-"""The Avro encoder's inner loop: rows of Arrow buffers -> Avro binary, in any row order.
+"""The Avro encoder's inner loops: rows of Arrow buffers -> Avro binary, then into any row order.
 
-Compiled once per process for all schemas: a column is a row of numbers (`NODE`) that says what kind of
-cell it holds and where its Arrow buffers are. The loop walks the rows in the order it is given and writes
-each cell straight from those buffers, so that sorting needs no copy of the data. Addresses stand in for
+Compiled once for all schemas: a column is a row of numbers (a node) that says what kind of cell it holds and
+where its Arrow buffers are. The loop writes each cell straight from those buffers. Addresses stand in for
 arrays because the number and the types of the columns are known only at run time; `avro.py` owns the
 buffers, sizes the output so that no write can pass its end, and is the only caller.
 
@@ -11,6 +10,7 @@ Encoding: Avro 1.11 specification, "Binary Encoding". Layout: Arrow columnar for
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numba
@@ -26,6 +26,9 @@ LONG, INT, DOUBLE, BOOL, BYTES, DECIMAL, DATETIME, RAW, LIST, STRUCT = range(10)
 KIND, NULLABLE, VALIDITY, OFFSETS, DATA, START, WIDTH, CHILD, CHILDREN, COLUMNS = range(10)
 
 NULL_IN_REQUIRED = -1
+
+# Compiled code is kept beside this file where that can be written; elsewhere each process compiles for some seconds.
+CACHE = os.access(os.path.dirname(__file__), os.W_OK)
 
 
 def _reader(bits: int, numba_type: Any) -> Any:
@@ -179,7 +182,7 @@ def _is_null(node: Any, index: int) -> bool:
     return validity != 0 and (np.int64(_load_u8(validity + (index >> 3))) >> (index & 7)) & 1 == 0
 
 
-@numba.njit("int64(int64, int64[:, ::1], int64, int64)", nogil=True)
+@numba.njit("int64(int64, int64[:, ::1], int64, int64)", nogil=True, cache=CACHE)
 def _put_nested(out: int, nodes: Any, at: int, row: int) -> int:
     """One cell of any kind, null or not; answers NULL_IN_REQUIRED where a null has no place."""
     node = nodes[at]
@@ -212,16 +215,45 @@ def _put_nested(out: int, nodes: Any, at: int, row: int) -> int:
     return _put_scalar(out, node, index)
 
 
-@numba.njit(
-    "int64(int64[:, ::1], int64, int64[::1], int64[::1], int64, int64, int64[:, ::1])",
-    nogil=True,
-)
-def encode_rows(nodes: Any, columns: int, order: Any, bounds: Any, block_bytes: int, out: int, blocks: Any) -> int:
-    """Write the rows `order` at address `out`, cut into blocks; answers the number of blocks.
+@numba.njit("int64(int64[:, ::1], int64, int64[::1], int64)", nogil=True, cache=CACHE)
+def encode_rows(nodes: Any, columns: int, positions: Any, out: int) -> int:
+    """Write all rows, as they lie in the buffers, at address `out`; answers 0.
+
+    Row i becomes the bytes from `out + positions[i]` to `out + positions[i + 1]`. Answers NULL_IN_REQUIRED - column
+    for a null in a column that has no place for one.
+    """
+    position = out
+    positions[0] = 0
+    for row in range(len(positions) - 1):
+        for column in range(columns):
+            node = nodes[column]
+            if node[KIND] >= LIST:
+                position = _put_nested(position, nodes, column, row)
+                if position < 0:
+                    return NULL_IN_REQUIRED - column
+                continue
+            index = row + node[START]
+            if node[NULLABLE]:
+                if _is_null(node, index):
+                    _store_u8(position, 0)
+                    position += 1
+                    continue
+                _store_u8(position, 2)
+                position += 1
+            elif _is_null(node, index):
+                return NULL_IN_REQUIRED - column
+            position = _put_scalar(position, node, index)
+        positions[row + 1] = position - out
+    return 0
+
+
+@numba.njit("int64(int64, int64[::1], int64[::1], int64[::1], int64, int64, int64[:, ::1])", nogil=True, cache=CACHE)
+def gather_rows(source: int, positions: Any, order: Any, bounds: Any, block_bytes: int, out: int, blocks: Any) -> int:
+    """Bring encoded rows into the order `order` at address `out`, cut into blocks; answers the number of blocks.
 
     `bounds` holds where in `order` each group of rows begins, and its end. A block ends with its group, or at
     the first row past `block_bytes`. `blocks[i]` becomes (group, rows, begin, end) with byte positions from `out`.
-    Answers NULL_IN_REQUIRED - column for a null in a column that has no place for one.
+    To encode first and order afterwards costs one copy of a row; to encode in order, a cache miss for each cell.
     """
     count = 0
     position = out
@@ -229,24 +261,7 @@ def encode_rows(nodes: Any, columns: int, order: Any, bounds: Any, block_bytes: 
         begin, first = position, bounds[group]
         for at in range(bounds[group], bounds[group + 1]):
             row = order[at]
-            for column in range(columns):
-                node = nodes[column]
-                if node[KIND] >= LIST:
-                    position = _put_nested(position, nodes, column, row)
-                    if position < 0:
-                        return NULL_IN_REQUIRED - column
-                    continue
-                index = row + node[START]
-                if node[NULLABLE]:
-                    if _is_null(node, index):
-                        _store_u8(position, 0)
-                        position += 1
-                        continue
-                    _store_u8(position, 2)
-                    position += 1
-                elif _is_null(node, index):
-                    return NULL_IN_REQUIRED - column
-                position = _put_scalar(position, node, index)
+            position = _put_copy(position, source + positions[row], positions[row + 1] - positions[row])
             if position - begin >= block_bytes or at + 1 == bounds[group + 1]:
                 blocks[count, 0], blocks[count, 1] = group, at + 1 - first
                 blocks[count, 2], blocks[count, 3] = begin - out, position - out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numba
@@ -11,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from wharf.formats.arrow import canonical
-from wharf.model.windows import Window
+from wharf.formats.avro_kernel import CACHE
+from wharf.model.windows import Span, Window
 
 _DATE_ARROW = {"TIMESTAMP": pa.timestamp("us", tz="UTC"), "DATETIME": pa.timestamp("us"), "DATE": pa.date32()}
 _MOST_COUNTERS = 1 << 20  # 8 MiB; beyond it counting every (day, vendor) costs more than sorting
@@ -34,13 +36,16 @@ class Partitioner:
     date_type: str
     vendor_column: str
 
+    @cached_property
+    def _days(self) -> tuple[list[Span], np.ndarray]:
+        return self.window.spans, np.array(self.window.borders(self.date_type), np.int64)
+
     def partition(self, batch: pa.RecordBatch) -> Partitioned:
         """Group the rows of `batch`, keeping their order within each group.
 
         Raises: ValueError for a row outside the window: the read session should not have sent it.
         """
-        days = self.window.spans
-        borders = np.array(self.window.borders(self.date_type), np.int64)
+        days, borders = self._days
         dates = canonical(batch.column(self.date_column), _DATE_ARROW[self.date_type])
         dates = dates.cast(pa.int32()).cast(pa.int64()) if self.date_type == "DATE" else dates.view(pa.int64())
         if dates.null_count:
@@ -66,7 +71,8 @@ class Partitioner:
 _OUTSIDE = -1
 
 
-@numba.njit(nogil=True)
+# Plain loops: numpy's own functions would each take a good part of a second to compile.
+@numba.njit(nogil=True, cache=CACHE)
 def _find_days(values: Any, borders: Any) -> Any:
     """For each value the span it falls in; _OUTSIDE in place 0 if any falls in none."""
     days = np.empty(len(values), np.int32)
@@ -74,31 +80,46 @@ def _find_days(values: Any, borders: Any) -> Any:
     for index in range(len(values)):
         value = values[index]
         if not borders[day] <= value < borders[day + 1]:  # most rows are of the day of the row before
-            day = np.searchsorted(borders, value, side="right") - 1
-            if day < 0 or day >= len(borders) - 1:
+            if value < borders[0] or value >= borders[-1]:
                 days[0] = _OUTSIDE
                 return days
+            day, past = 0, len(borders) - 1
+            while past - day > 1:
+                middle = (day + past) // 2
+                if value < borders[middle]:
+                    past = middle
+                else:
+                    day = middle
         days[index] = day
     return days
 
 
-@numba.njit(nogil=True)
-def _order_by_counting(days: Any, vendors: Any, day_count: int, vendor_count: int) -> Any:
-    """A counting sort by (day, vendor): order, bounds of the groups that have rows, and their cells."""
-    counts = np.zeros(day_count * vendor_count + 1, np.int64)
+@numba.njit(nogil=True, cache=CACHE)
+def _count_and_order(days: Any, vendors: Any, vendor_count: int, ends: Any, order: Any) -> None:
+    """A counting sort by cell, day * vendor_count + vendor. `ends`, zeros, becomes where each cell's rows end."""
     for index in range(len(days)):
-        counts[days[index] * vendor_count + vendors[index] + 1] += 1
-    cells = np.flatnonzero(counts[1:])
-    bounds = np.zeros(len(cells) + 1, np.int64)
-    for group in range(len(cells)):
-        bounds[group + 1] = bounds[group] + counts[cells[group] + 1]
-    places = np.cumsum(counts)
-    order = np.empty(len(days), np.int64)
+        ends[days[index] * vendor_count + vendors[index]] += 1
+    place = 0
+    for cell in range(len(ends)):
+        count = ends[cell]
+        ends[cell] = place
+        place += count
     for index in range(len(days)):
         cell = days[index] * vendor_count + vendors[index]
-        order[places[cell]] = index
-        places[cell] += 1
-    return order, bounds, cells
+        order[ends[cell]] = index
+        ends[cell] += 1
+
+
+def _order_by_counting(
+    days: np.ndarray, vendors: np.ndarray, day_count: int, vendor_count: int
+) -> tuple[np.ndarray, ...]:
+    """Order, bounds of the groups that have rows, and their cells."""
+    ends = np.zeros(day_count * vendor_count, np.int64)
+    order = np.empty(len(days), np.int64)
+    _count_and_order(days, vendors, vendor_count, ends, order)
+    starts = np.concatenate(([0], ends[:-1]))
+    cells = np.flatnonzero(ends > starts)
+    return order, np.append(starts[cells], len(days)), cells
 
 
 def _order_by_sorting(days: np.ndarray, vendors: np.ndarray, vendor_count: int) -> tuple[np.ndarray, ...]:
