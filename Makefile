@@ -21,11 +21,11 @@ demo: $(VENV)/wharf.stamp ## Run a pipeline on the embedded stack, and show what
 test: $(VENV)/wharf.stamp ## Run the tests
 	$(BIN)/python -m pytest
 
-check: $(VENV)/wharf.stamp ## Lint, check types and the direction of imports
+check: $(VENV)/wharf.stamp ## Lint, check types, the direction of imports and generated documents
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --quiet tests/test_layers.py
+	$(BIN)/python -m pytest --quiet tests/test_layers.py tests/test_docs.py
 
 bench: $(VENV)/bench.stamp ## Run the benchmarks (pyspark needs a Java runtime)
 	$(BIN)/python benchmarks/bigquery_to_avro.py

@@ -16,7 +16,8 @@ class ThreadMapDoFn(beam.DoFn):
     """A DoFn whose subclass says what to do with one element, in `work`, and with how many `threads`.
 
     Elements wait in line behind the busy threads, so a bundle holds few of them; a failure fails the bundle.
-    Only for the global window.
+    With 0 threads each is done at once: what does not wait for a server only loses by handing the interpreter lock
+    around. Only for the global window.
     """
 
     threads = 8
@@ -26,10 +27,13 @@ class ThreadMapDoFn(beam.DoFn):
         raise NotImplementedError
 
     def start_bundle(self) -> None:
-        self._pool = ThreadPoolExecutor(self.threads)
+        self._pool = ThreadPoolExecutor(self.threads or 1)
         self._running: deque[Future[Iterable[Any]]] = deque()
 
     def process(self, element: Any) -> Iterator[Any]:
+        if not self.threads:
+            yield from self.work(element)
+            return
         self._running.append(self._pool.submit(self.work, element))
         if len(self._running) > self.threads:
             yield from self._running.popleft().result()

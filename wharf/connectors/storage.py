@@ -49,7 +49,9 @@ class Writer(Protocol):
 
 
 class Storage(Protocol):
-    """What Wharf asks of a place for files."""
+    """What Wharf asks of a place for files; `waits` says whether its answers are worth waiting for in threads."""
+
+    waits: bool
 
     def create(self, uri: str, aside: str = "") -> Writer:
         """Begin a file; until it is complete it may lie in the folder `aside`, or else beside its name."""
@@ -95,6 +97,8 @@ def read_parts(storage: Storage, parts: Iterable[Range], ahead_bytes: int = 8 <<
 
 class LocalStorage:
     """A folder of this machine, or one that all workers share."""
+
+    waits = False
 
     def __init__(self) -> None:
         self._reading = threading.local()  # a thread's parts come file by file, thousands of them
@@ -172,6 +176,8 @@ def _remove_empty(folder: Path) -> None:
 
 class CloudStorage:
     """Objects on Cloud Storage."""
+
+    waits = True
 
     def __init__(self, client: Client) -> None:
         self._client = client
