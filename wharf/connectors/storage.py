@@ -11,11 +11,11 @@ import os
 import threading
 import uuid
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol, TypeVar
 
 import google_crc32c
 from google.api_core import exceptions
@@ -27,6 +27,8 @@ from wharf.model.errors import RunFailed, UsageError
 
 if TYPE_CHECKING:
     from google.cloud.storage import Blob, Client
+
+T = TypeVar("T")
 
 PARALLEL = 16  # requests in flight; Cloud Storage answers each in tens of milliseconds
 _UPLOAD_BYTES = 8 * 1024 * 1024
@@ -128,9 +130,8 @@ class LocalStorage:
         return sorted(uri for uri in found if uri.startswith(prefix))
 
     def move(self, source: str, target: str) -> None:
-        Path(target).parent.mkdir(parents=True, exist_ok=True)
         try:
-            os.replace(source, target)
+            _in_folder(Path(target).parent, lambda: os.replace(source, target))
         except FileNotFoundError:
             if not os.path.exists(target):
                 raise
@@ -149,20 +150,27 @@ class _LocalFile:
     """A file written in the folder `aside` as `.<name>.<random>`, and renamed when it is closed."""
 
     def __init__(self, path: Path, aside: Path) -> None:
-        for folder in (path.parent, aside):
-            folder.mkdir(parents=True, exist_ok=True)
         self._path = path
         self._aside = aside / f".{path.name[:100]}.{uuid.uuid4().hex[:8]}"
-        self._file = open(self._aside, "wb", buffering=1 << 20)  # noqa: SIM115 - closed by close or discard
+        self._file = _in_folder(aside, lambda: open(self._aside, "wb", buffering=1 << 17))  # noqa: SIM115
         self.write = self._file.write
 
     def close(self) -> None:
         self._file.close()
-        os.replace(self._aside, self._path)
+        _in_folder(self._path.parent, lambda: os.replace(self._aside, self._path))
 
     def discard(self) -> None:
         self._file.close()
         self._aside.unlink(missing_ok=True)
+
+
+def _in_folder(folder: Path, act: Callable[[], T]) -> T:
+    """Do what needs `folder`, which is there more often than not."""
+    try:
+        return act()
+    except FileNotFoundError:
+        folder.mkdir(parents=True, exist_ok=True)
+        return act()
 
 
 def _remove_empty(folder: Path) -> None:

@@ -12,7 +12,7 @@ import json
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import fastavro
@@ -280,6 +280,7 @@ def _deflate(data: memoryview) -> bytes:
     return zlib.compress(data, wbits=-15)  # raw deflate, without zlib's header (RFC 1951)
 
 
+@lru_cache(1 << 16)
 def _long(value: int) -> bytes:
     """Avro's zigzag varint of a non-negative number."""
     value <<= 1
