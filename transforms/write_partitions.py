@@ -135,7 +135,7 @@ class _WriteShard(ThreadMapDoFn):
 
     def setup(self) -> None:
         self._storage = open_storage(self.spec.layout.output, self.spec.endpoints)
-        self.threads = self.threads if self._storage.waits else 0
+        self.threads = min(self.threads, self._storage.parallel)
 
     def work(self, shard: Shard) -> list[StagedFile]:
         started = dt.datetime.now(dt.UTC)
@@ -196,7 +196,7 @@ class _Publish(ThreadMapDoFn):
 
     def setup(self) -> None:
         self._storage = open_storage(self.spec.layout.output, self.spec.endpoints)
-        self.threads = self.threads if self._storage.waits else 0
+        self.threads = min(self.threads, self._storage.parallel)
 
     def work(self, files: list[StagedFile]) -> list[dict[str, Any]]:
         layout = self.spec.layout

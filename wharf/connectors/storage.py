@@ -1,4 +1,4 @@
-"""Files on Cloud Storage or in a local folder, behind one small interface.
+"""Files on Cloud Storage, or in a local folder, behind one small interface.
 
 A file appears under its name only when it is complete: Cloud Storage works so, and the local folder is made to.
 URIs are `gs://bucket/name` or paths; errors that a person must mend are UsageErrors.
@@ -7,28 +7,23 @@ URIs are `gs://bucket/name` or paths; errors that a person must mend are UsageEr
 from __future__ import annotations
 
 import base64
-import os
-import threading
-import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import google_crc32c
 from google.api_core import exceptions
 from google.auth.exceptions import GoogleAuthError
 
 from wharf.connectors.endpoints import Endpoints
+from wharf.connectors.local_folder import LocalStorage
 from wharf.connectors.retry import POLICY
 from wharf.model.errors import RunFailed, UsageError
 
 if TYPE_CHECKING:
     from google.cloud.storage import Blob, Client
-
-T = TypeVar("T")
 
 PARALLEL = 16  # requests in flight; Cloud Storage answers each in tens of milliseconds
 _UPLOAD_BYTES = 8 * 1024 * 1024
@@ -51,9 +46,9 @@ class Writer(Protocol):
 
 
 class Storage(Protocol):
-    """What Wharf asks of a place for files; `waits` says whether its answers are worth waiting for in threads."""
+    """What Wharf asks of a place for files; `parallel` is how many requests it is good to have under way."""
 
-    waits: bool
+    parallel: int
 
     def create(self, uri: str, aside: str = "") -> Writer:
         """Begin a file; until it is complete it may lie in the folder `aside`, or else beside its name."""
@@ -76,7 +71,10 @@ class Storage(Protocol):
 
 def open_storage(uri: str, endpoints: Endpoints) -> Storage:
     """The storage that `uri` is in."""
-    return CloudStorage(endpoints.storage_client()) if uri.startswith("gs://") else LocalStorage()
+    if not uri.startswith("gs://"):
+        return LocalStorage()
+    # The emulator lets five connections wait; a further one is dropped and tried again a second later.
+    return CloudStorage(endpoints.storage_client(), parallel=2 if endpoints.storage else PARALLEL)
 
 
 def read_parts(storage: Storage, parts: Iterable[Range], ahead_bytes: int = 8 << 20) -> Iterator[bytes]:
@@ -97,99 +95,13 @@ def read_parts(storage: Storage, parts: Iterable[Range], ahead_bytes: int = 8 <<
         yield future.result()
 
 
-class LocalStorage:
-    """A folder of this machine, or one that all workers share."""
-
-    waits = False
-
-    def __init__(self) -> None:
-        self._reading = threading.local()  # a thread's parts come file by file, thousands of them
-
-    def create(self, uri: str, aside: str = "") -> _LocalFile:
-        return _LocalFile(Path(uri), Path(aside or os.path.dirname(uri)))
-
-    def read(self, part: Range) -> bytes:
-        file: BinaryIO | None = getattr(self._reading, "file", None)
-        if file is None or file.name != part.uri:
-            if file:
-                file.close()
-            file = self._reading.file = open(part.uri, "rb")  # noqa: SIM115 - kept for the next part
-        data = os.pread(file.fileno(), part.length, part.offset)
-        if len(data) != part.length:
-            raise RunFailed(f"{part.uri} ends before byte {part.offset + part.length}")
-        return data
-
-    def read_all(self, uri: str) -> bytes | None:
-        path = Path(uri)
-        return path.read_bytes() if path.exists() else None
-
-    def list(self, prefix: str) -> list[str]:
-        with _mapped(prefix):
-            folder = prefix if prefix.endswith("/") else os.path.dirname(prefix)
-            found = [os.path.join(at, name) for at, _, names in os.walk(folder or ".") for name in names]
-        return sorted(uri for uri in found if uri.startswith(prefix))
-
-    def move(self, source: str, target: str) -> None:
-        try:
-            _in_folder(Path(target).parent, lambda: os.replace(source, target))
-        except FileNotFoundError:
-            if not os.path.exists(target):
-                raise
-
-    def delete(self, uris: Iterable[str]) -> None:
-        folders = set()
-        for uri in uris:
-            Path(uri).unlink(missing_ok=True)
-            folders.add(os.path.dirname(uri))
-        # Cloud Storage has no folders that outlive their files; an empty one here would look like a partition.
-        for folder in sorted(folders, key=len, reverse=True):
-            _remove_empty(Path(folder))
-
-
-class _LocalFile:
-    """A file written in the folder `aside` as `.<name>.<random>`, and renamed when it is closed."""
-
-    def __init__(self, path: Path, aside: Path) -> None:
-        self._path = path
-        self._aside = aside / f".{path.name[:100]}.{uuid.uuid4().hex[:8]}"
-        self._file = _in_folder(aside, lambda: open(self._aside, "wb", buffering=1 << 17))  # noqa: SIM115
-        self.write = self._file.write
-
-    def close(self) -> None:
-        self._file.close()
-        _in_folder(self._path.parent, lambda: os.replace(self._aside, self._path))
-
-    def discard(self) -> None:
-        self._file.close()
-        self._aside.unlink(missing_ok=True)
-
-
-def _in_folder(folder: Path, act: Callable[[], T]) -> T:
-    """Do what needs `folder`, which is there more often than not."""
-    try:
-        return act()
-    except FileNotFoundError:
-        folder.mkdir(parents=True, exist_ok=True)
-        return act()
-
-
-def _remove_empty(folder: Path) -> None:
-    while folder != folder.parent:
-        try:
-            folder.rmdir()
-        except OSError:
-            return
-        folder = folder.parent
-
-
 class CloudStorage:
     """Objects on Cloud Storage."""
 
-    waits = True
-
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, parallel: int = PARALLEL) -> None:
         self._client = client
-        self.pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="storage")
+        self.parallel = parallel
+        self.pool = ThreadPoolExecutor(parallel, thread_name_prefix="storage")
 
     def create(self, uri: str, aside: str = "") -> _CloudFile:
         return _CloudFile(self._blob(uri), uri)
