@@ -1,6 +1,6 @@
 """What `make bench` runs: Wharf and its peers on the same rows in alternating rounds, results in RESULTS.md.
 
-python benchmarks/bigquery_to_avro.py [--rounds 5] [--only encode,pipeline,spark,memory] [--quick]
+python benchmarks/bigquery_to_avro.py [--rounds 5] [--only encode,pipeline,partitions,spark,memory] [--quick]
 """
 
 from __future__ import annotations
@@ -112,8 +112,6 @@ def encode(bench: Bench) -> str:
     bars += [at_least("batches of 262,144 against DuckDB", ratio(large, duckdb) or 0, 6)]
     bars += [at_least("batches of 65,536 against fastavro", ratio(small, fastavro) or 0, 120)]
     bars += [at_least("batches of 65,536 against DuckDB", ratio(small, duckdb) or 0, 6)]
-    bars += [at_least("brought into partition order, against fastavro", ratio(ordered, fastavro) or 0, 120)]
-    bars += [at_least("brought into partition order, against DuckDB", ratio(ordered, duckdb) or 0, 6)]
     return _section("Encoding", about, bench, [large, small, ordered, fastavro, duckdb], bars)
 
 

@@ -112,7 +112,7 @@ _HEAD = """
 # Results
 
 Written by `make bench`, or one section at a time with
-`python benchmarks/bigquery_to_avro.py --only encode` (`pipeline`, `spark`, `memory`).
+`python benchmarks/bigquery_to_avro.py --only encode` (`pipeline`, `partitions`, `spark`, `memory`).
 
 Contenders take turns (A B C A B C ...), each run in a new process; a ratio is the median of the rounds' own
 ratios. The clock starts after imports and stops when the output is complete. The rows in each output are counted

@@ -138,7 +138,7 @@ def assert_fits(fields: tuple[Field, ...], batch: pa.RecordBatch) -> None:
         plan.reserve()
     for at, field in enumerate(fields):
         plan.add(at, field, batch.column(field.name))
-    table = AvroEncoder(AvroFormat(name="t", fields=fields)).encode(batch, *everything(batch))
+    table, _ = AvroEncoder(AvroFormat(name="t", fields=fields)).encode(batch, *everything(batch))
     assert max(table[:, 3], default=0) <= plan.bytes
 
 
@@ -153,12 +153,24 @@ def test_blocks_end_at_the_first_row_past_their_size_and_at_their_group() -> Non
     ]  # fmt: skip
 
 
+@unhurried
+@given(cases(), st.sampled_from((1, 64, 1 << 20)))
+def test_rows_that_lie_in_their_order_make_the_same_blocks_without_one(case: Any, block_bytes: int) -> None:
+    fields, _, batch, _, _ = case
+    format_ = AvroFormat(name="t", fields=fields)
+    order, bounds = everything(batch)
+    assert list(AvroEncoder(format_, block_bytes).blocks(batch, None, bounds)) == list(
+        AvroEncoder(format_, block_bytes).blocks(batch, order, bounds)
+    )
+
+
 def test_an_encoder_may_be_used_again_for_larger_and_smaller_batches() -> None:
     format_ = AvroFormat(name="t", fields=(Field(name="s", type="STRING"),))
     encoder = AvroEncoder(format_)
     for texts in (["a"], ["b" * 1000] * 50, [], [None, "ö"]):
         batch = pa.RecordBatch.from_arrays([pa.array(texts, pa.string())], names=["s"])
-        assert [row["s"] for row in read(format_, list(encoder.blocks(batch, *everything(batch))))] == texts
+        for order, bounds in (everything(batch), (None, everything(batch)[1])):
+            assert [row["s"] for row in read(format_, list(encoder.blocks(batch, order, bounds)))] == texts
 
 
 @pytest.mark.parametrize(

@@ -31,12 +31,14 @@ def partitioned(dates: pa.Array, vendors: pa.Array, window: Window = MARCH, type
 
 def groups(found: Partitioned) -> dict[Any, list[int]]:
     """Row numbers by (day, vendor), having looked at the rest of the answer."""
-    assert found.order.dtype == found.bounds.dtype == np.int64
+    order = np.arange(found.bounds[-1]) if found.order is None else found.order
+    assert order.dtype == found.bounds.dtype == np.int64
     assert found.bounds[0] == 0
-    assert found.bounds[-1] == len(found.order)
+    assert found.bounds[-1] == len(order)
+    assert (found.order is None) == (len(found.partitions) == 1)
     assert len(found.bounds) == len(found.partitions) + 1 == len(set(found.partitions)) + 1
     edges = zip(found.partitions, found.bounds, found.bounds[1:], strict=False)
-    return {partition: found.order[begin:end].tolist() for partition, begin, end in edges}
+    return {partition: order[begin:end].tolist() for partition, begin, end in edges}
 
 
 def plainly(days: Sequence[dt.date], vendors: Sequence[Any]) -> dict[Any, list[int]]:

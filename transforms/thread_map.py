@@ -27,11 +27,11 @@ class ThreadMapDoFn(beam.DoFn):
         raise NotImplementedError
 
     def start_bundle(self) -> None:
-        self._pool = ThreadPoolExecutor(self.threads or 1)
+        self._pool = ThreadPoolExecutor(self.threads) if self.threads else None
         self._running: deque[Future[Iterable[Any]]] = deque()
 
     def process(self, element: Any) -> Iterator[Any]:
-        if not self.threads:
+        if not self._pool:
             yield from self.work(element)
             return
         self._running.append(self._pool.submit(self.work, element))
@@ -42,4 +42,5 @@ class ThreadMapDoFn(beam.DoFn):
         for future in self._running:
             for result in future.result():
                 yield WindowedValue(result, GlobalWindow().max_timestamp(), [GlobalWindow()])
-        self._pool.shutdown()
+        if self._pool:
+            self._pool.shutdown()

@@ -100,7 +100,7 @@ class AvroFormat:
 
 @dataclass
 class AvroEncoder:
-    """Encodes batches into blocks of one format; holds the reused output buffer, so one per thread.
+    """Encodes batches into blocks of one format; holds the reused output buffers, so one per thread.
 
     A column the kernel does not cover (INTERVAL) is encoded cell by cell with fastavro and copied in.
     """
@@ -108,35 +108,36 @@ class AvroEncoder:
     format: AvroFormat
     block_bytes: int = BLOCK_BYTES
     _rows: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8), init=False, repr=False)
-    _buffer: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8), init=False, repr=False)
+    _ordered: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8), init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._compress = _compressor(self.format.codec)
 
-    def blocks(self, batch: pa.RecordBatch, order: np.ndarray, bounds: np.ndarray) -> Iterator[Block]:
+    def blocks(self, batch: pa.RecordBatch, order: np.ndarray | None, bounds: np.ndarray) -> Iterator[Block]:
         """Rows of `batch` in the order `order`, cut at `bounds` -> compressed blocks, group by group.
 
-        `order`: int64 row numbers, each once at most. `bounds`: int64, where in `order` each group begins, then
-        its end. Use up the blocks before the next batch: it writes to the same buffer.
+        `order`: int64 row numbers, each once at most; None where the rows lie in their order already. `bounds`:
+        int64, where in the order each group begins, then its end. Use up the blocks before the next batch: it
+        writes to the same buffer.
 
         Raises: ValueError for a null in a REQUIRED column.
         """
-        table = self.encode(batch, order, bounds)
-        view = self._buffer.data
+        table, encoded = self.encode(batch, order, bounds)
+        view = encoded.data
         sync = self.format.sync
         for group, rows, begin, end in table.tolist():
             data = self._compress(view[begin:end])
             yield Block(group, rows, b"".join((_long(rows), _long(len(data)), data, sync)))
 
-    def encode(self, batch: pa.RecordBatch, order: np.ndarray, bounds: np.ndarray) -> np.ndarray:
-        """As `blocks`, uncompressed and left in the reused buffer: int64 rows of (group, rows, begin, end)."""
+    def encode(self, batch: pa.RecordBatch, order: np.ndarray | None, bounds: np.ndarray) -> tuple[np.ndarray, ...]:
+        """As `blocks`, uncompressed: int64 rows of (group, rows, begin, end), and the reused buffer they point to."""
         plan = _Plan()
         for _ in self.format.fields:
             plan.reserve()
         for at, column in enumerate(self.format.fields):
             plan.add(at, column, canonical(batch.column(column.name), arrow_type(column)))
         # A fresh buffer per batch would be paid in page faults.
-        self._rows, self._buffer = (_at_least(plan.bytes + 16, buffer) for buffer in (self._rows, self._buffer))
+        self._rows = _at_least(plan.bytes + 16, self._rows)
         positions = np.empty(batch.num_rows + 1, np.int64)
         nodes = np.array(plan.nodes, np.int64).reshape(-1, kernel.COLUMNS)
         fault = kernel.encode_rows(nodes, len(self.format.fields), positions, self._rows.ctypes.data)
@@ -144,16 +145,12 @@ class AvroEncoder:
             name = self.format.fields[kernel.NULL_IN_REQUIRED - fault].name
             raise ValueError(f"column {name!r} is REQUIRED, or an array, and holds a null")
         table = np.empty((len(bounds) + plan.bytes // self.block_bytes + 1, 4), np.int64)
-        count = kernel.gather_rows(
-            self._rows.ctypes.data,
-            positions,
-            order,
-            bounds,
-            self.block_bytes,
-            self._buffer.ctypes.data,
-            table,
-        )
-        return table[:count]
+        if order is None:
+            return table[: kernel.cut_rows(positions, bounds, self.block_bytes, table)], self._rows
+        self._ordered = _at_least(plan.bytes + 16, self._ordered)
+        places = self._rows.ctypes.data, self._ordered.ctypes.data
+        count = kernel.gather_rows(places[0], positions, order, bounds, self.block_bytes, places[1], table)
+        return table[:count], self._ordered
 
 
 def _at_least(size: int, buffer: np.ndarray) -> np.ndarray:

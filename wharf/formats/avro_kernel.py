@@ -268,3 +268,18 @@ def gather_rows(source: int, positions: Any, order: Any, bounds: Any, block_byte
                 count += 1
                 begin, first = position, at + 1
     return count
+
+
+@numba.njit("int64(int64[::1], int64[::1], int64, int64[:, ::1])", nogil=True, cache=CACHE)
+def cut_rows(positions: Any, bounds: Any, block_bytes: int, blocks: Any) -> int:
+    """Cut rows that lie in their order already into blocks, as `gather_rows` does; no byte is moved."""
+    count = 0
+    for group in range(len(bounds) - 1):
+        first = bounds[group]
+        for row in range(bounds[group], bounds[group + 1]):
+            if positions[row + 1] - positions[first] >= block_bytes or row + 1 == bounds[group + 1]:
+                blocks[count, 0], blocks[count, 1] = group, row + 1 - first
+                blocks[count, 2], blocks[count, 3] = positions[first], positions[row + 1]
+                count += 1
+                first = row + 1
+    return count

@@ -22,7 +22,7 @@ _MOST_COUNTERS = 1 << 20  # 8 MiB; beyond it counting every (day, vendor) costs 
 class Partitioned(NamedTuple):
     """Rows in partition order: group g holds `order[bounds[g]:bounds[g + 1]]` and belongs to `partitions[g]`."""
 
-    order: np.ndarray  # int64 row numbers
+    order: np.ndarray | None  # int64 row numbers; None where all rows are of one group
     bounds: np.ndarray  # int64, one more than there are groups
     partitions: list[tuple[dt.date, str | None]]
 
@@ -63,9 +63,8 @@ class Partitioner:
             order, bounds, cells = _order_by_counting(day_of_row, vendor_of_row, len(days), len(names))
         else:
             order, bounds, cells = _order_by_sorting(day_of_row, vendor_of_row, len(names))
-        return Partitioned(
-            order, bounds, [(days[cell // len(names)].day, names[cell % len(names)]) for cell in cells.tolist()]
-        )
+        partitions = [(days[cell // len(names)].day, names[cell % len(names)]) for cell in cells.tolist()]
+        return Partitioned(None if len(cells) == 1 else order, bounds, partitions)
 
 
 _OUTSIDE = -1
