@@ -4,6 +4,9 @@
     +- UsageError        the command or its configuration is wrong: exit 2, mend it and run again
     +- RunInProgress     another run holds the window: exit 3, wait or `--force`
     +- RunFailed         the work was tried and failed: exit 1, the run can be repeated as it is
+       +- ServerRefused   a server refuses us, or we do not trust it: nothing more can be sent there
+       +- FileRefused     a server refuses one file (permission, quota, a name in use); others may pass
+       +- ConnectionLost  a connection broke or went silent: worth another try
 
 A message says what, where and the remedy; it never holds a row's content or a secret.
 """
@@ -29,3 +32,15 @@ class RunInProgress(WharfError):
 
 class RunFailed(WharfError):
     """A run was started and did not complete; repeating it is safe."""
+
+
+class ServerRefused(RunFailed):
+    """Credentials, host key or protocol: no further file can be sent until a person mends it."""
+
+
+class FileRefused(RunFailed):
+    """The server answered, and will not take this file."""
+
+
+class ConnectionLost(RunFailed):
+    """No connection, or one that broke, or no answer in time."""
