@@ -24,7 +24,7 @@ from benchmarks import data
 from benchmarks.measured import Measured, measured, peak_rss_bytes
 from benchmarks.peers import ReadParquetBatches
 from transforms.read_bigquery import ReadFromBigQuery
-from transforms.spill import SpillByPartition
+from transforms.spill import ByPartition, Spill
 from transforms.write_partitions import WritePartitions
 from wharf.connectors.endpoints import Endpoints
 from wharf.formats.avro import BLOCK_BYTES, AvroEncoder, AvroFormat
@@ -147,11 +147,11 @@ def _parquet_pipeline(paths: list[str], output: str) -> beam.Pipeline:
     _ = (
         pipeline
         | "ReadParquet" >> ReadParquetBatches(paths)
-        | "SpillByPartition" >> SpillByPartition(format_, PARTITIONER, layout.staging, endpoints, BLOCK_BYTES)
+        | "SpillByPartition" >> Spill(ByPartition(format_, PARTITIONER, BLOCK_BYTES), layout.staging, endpoints)
         | "WritePartitions"
         >> WritePartitions(
             layout=layout,
-            header=format_.header,
+            format=format_,
             target_bytes=_TARGET_BYTES,
             clocks={span.day: span.clock for span in WINDOW.spans},
             former_files={},

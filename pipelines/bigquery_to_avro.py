@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from pipelines import running
 from pipelines.avro_export_run import Resolved, claim, manifest, plan, resolve
 from transforms.read_bigquery import ReadFromBigQuery
 from transforms.record import RecordRows, RecordSuccess
-from transforms.spill import SpillByPartition
+from transforms.spill import ByPartition, Spill
 from transforms.write_partitions import WritePartitions
 from wharf.connectors import bigquery
 from wharf.connectors.bigquery_read import ReadRequest
@@ -35,9 +35,6 @@ from wharf.model.errors import RunFailed
 from wharf.model.flags import as_switch, parse
 from wharf.model.layout import manifest_prefix
 from wharf.model.schema import TableId
-
-_WATCHED_LEASE = dt.timedelta(minutes=10)  # renewed while the run lives
-_UNWATCHED_LEASE = dt.timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -74,22 +71,16 @@ def build(pipeline: beam.Pipeline, run: Resolved, tree: OutputTree, skipped: fro
     request = ReadRequest(
         run.table, tuple(field.name for field in run.read), run.restriction, export.project, max_streams=streams
     )
+    partitioner = Partitioner(export.window, export.date_column, run.date_type, export.vendor_column)
+    by_partition = ByPartition(format_, partitioner, min(BLOCK_BYTES, export.target_file_bytes), skipped)
     written = (
         pipeline
         | "Read" >> ReadFromBigQuery(request, endpoints, query=export.query)
-        | "SpillByPartition"
-        >> SpillByPartition(
-            format_,
-            Partitioner(export.window, export.date_column, run.date_type, export.vendor_column),
-            run.layout.staging,
-            endpoints,
-            block_bytes=min(BLOCK_BYTES, export.target_file_bytes),
-            skipped=skipped,
-        )
+        | "SpillByPartition" >> Spill(by_partition, run.layout.staging, endpoints)
         | "WritePartitions"
         >> WritePartitions(
             layout=run.layout,
-            header=format_.header,
+            format=format_,
             target_bytes=export.target_file_bytes,
             clocks=clocks,
             former_files=tree.files,
@@ -121,7 +112,7 @@ def execute(run: Resolved, options: PipelineOptions, lease: dt.timedelta, *, for
             run.ledger.assign_job(export_id, job_id)
             print(f"{export_id} runs as Dataflow job {job_id}")
             return 0
-        with run.ledger.kept_alive(export_id, lease), running.progress(report.progress_line):
+        with run.ledger.kept_alive([export_id], lease), running.progress(report.progress_line):
             pipeline.run().wait_until_finish()
         row = run.ledger.row(export_id)
         if row["status"] != ledger.SUCCESS:
@@ -162,13 +153,8 @@ def _main(argv: Sequence[str]) -> int:
     if as_switch(values, "plan"):
         print(plan(run))
         return 0
-    return execute(run, options, _lease(values, options), force=as_switch(values, "force"))
-
-
-def _lease(values: Mapping[str, str], options: PipelineOptions) -> dt.timedelta:
-    if values["lease_minutes"]:
-        return dt.timedelta(minutes=int(values["lease_minutes"]))
-    return _WATCHED_LEASE if running.is_watched(options) else _UNWATCHED_LEASE
+    lease = running.lease(values["lease_minutes"], options)
+    return execute(run, options, lease, force=as_switch(values, "force"))
 
 
 def _local_streams(options: PipelineOptions) -> int:

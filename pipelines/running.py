@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import json
 import logging
 import os
@@ -31,6 +32,8 @@ from wharf.model.flags import Flag, nearest
 
 # In this process, data in memory, no download: what `DirectRunner` means changes from release to release.
 IN_PROCESS = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+WATCHED_LEASE = dt.timedelta(minutes=10)  # renewed while the run lives
+UNWATCHED_LEASE = dt.timedelta(days=1)
 _LOG = logging.getLogger("wharf")
 
 
@@ -73,6 +76,13 @@ def beam_options(rest: Sequence[str], flags: Sequence[Flag], *, anonymous_storag
 def is_watched(options: PipelineOptions) -> bool:
     """Whether this process sees the run to its end; on Dataflow the launcher leaves after submitting it."""
     return "dataflow" not in (options.view_as(StandardOptions).runner or "").lower()
+
+
+def lease(minutes: str, options: PipelineOptions) -> dt.timedelta:
+    """`--lease_minutes`, or how long a run that stays silent is taken to be alive."""
+    if minutes:
+        return dt.timedelta(minutes=int(minutes))
+    return WATCHED_LEASE if is_watched(options) else UNWATCHED_LEASE
 
 
 def local_job_id() -> str:

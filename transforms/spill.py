@@ -1,4 +1,7 @@
-"""RecordBatches -> encoded blocks, ordered by partition and spilled beside the output; references to them."""
+"""RecordBatches -> encoded blocks, spilled beside the output; references to them.
+
+The data itself does not go on: whoever makes files of the blocks fetches the ranges it needs.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import datetime as dt
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import apache_beam as beam
 import google_crc32c
@@ -22,53 +25,109 @@ from wharf.formats.avro import AvroEncoder, AvroFormat
 from wharf.formats.partition_rows import Partitioner
 from wharf.model.partitions import partition_path
 
+if TYPE_CHECKING:
+    from wharf.formats.file_format import FileFormat
+
 # Rows are coalesced so that a partition's share of a batch is worth a block, and encoded well before Arrow's
 # 32-bit offsets end at 2 GiB.
 BATCH_ROWS = 262_144
 BATCH_BYTES = 64 << 20
+_SMALL_BLOCK_ROWS = 128  # blocks this small cost more by their number than by their rows: encode more rows at once
 
-Key = tuple[dt.date, str | None]
+
+class GroupedBlock(NamedTuple):
+    """A block, and which group of rows it belongs to: `group` is the key of shuffling, `label` says it in full."""
+
+    group: str
+    label: Any
+    rows: int
+    data: bytes
+
+
+class GroupEncoder(Protocol):
+    """Encodes batches group by group; picklable, one to a worker thread once it is opened."""
+
+    def open(self) -> None:
+        """Make what cannot be pickled."""
+
+    def blocks(self, batch: pa.RecordBatch) -> Iterator[GroupedBlock]:
+        """The blocks of one batch, to be used up before the next."""
 
 
 @dataclass(frozen=True)
 class SpilledBlocks:
-    """Where one spill file holds blocks of one partition: int64 rows of (offset, length, rows, crc32c)."""
+    """Where one spill file holds blocks of one group: int64 rows of (offset, length, rows, crc32c)."""
 
     uri: str
-    day: dt.date
-    vendor: str | None
+    label: Any
     blocks: np.ndarray
 
 
 @dataclass
-class SpillByPartition(beam.PTransform):
-    """Encode rows once, in partition order, and write them aside.
+class Spill(beam.PTransform):
+    """Encode rows once, and write the blocks aside.
 
-    pyarrow.RecordBatch -> (partition path, SpilledBlocks). The data itself does not go on: a writer fetches the
-    ranges it needs. A bundle makes one spill file below `staging`; a file whose bundle failed is never referenced.
-    Rows of the partitions `skipped` are left out.
+    pyarrow.RecordBatch -> (group, SpilledBlocks). A bundle makes one spill file below `staging`; a file whose bundle
+    failed is never referenced.
     """
 
-    format: AvroFormat
-    partitioner: Partitioner
+    encoder: GroupEncoder
     staging: str
     endpoints: Endpoints
-    block_bytes: int
-    skipped: frozenset[str] = frozenset()
 
     def expand(self, batches: Any) -> Any:
         return batches | "Spill" >> beam.ParDo(_Spill(self)).with_output_types(tuple[str, SpilledBlocks])
 
 
 @dataclass
+class ByPartition:
+    """Avro blocks of each (day, vendor) by partition path; rows of the partitions `skipped` are left out."""
+
+    format: AvroFormat
+    partitioner: Partitioner
+    block_bytes: int
+    skipped: frozenset[str] = frozenset()
+
+    def open(self) -> None:
+        self._encoder = AvroEncoder(self.format, self.block_bytes)
+        self._paths: dict[tuple[dt.date, str | None], str] = {}
+
+    def blocks(self, batch: pa.RecordBatch) -> Iterator[GroupedBlock]:
+        groups = self.partitioner.partition(batch)
+        for key in groups.partitions:
+            if key not in self._paths:
+                self._paths[key] = partition_path(*key)
+        labels = [(self._paths[key], key) for key in groups.partitions]
+        for block in self._encoder.blocks(batch, groups.order, groups.bounds):
+            path, key = labels[block.group]
+            if path not in self.skipped:
+                yield GroupedBlock(path, key, block.rows, block.data)
+
+
+@dataclass
+class InOneGroup:
+    """Blocks of any file format, all of the one group `name`."""
+
+    format: FileFormat
+    name: str
+
+    def open(self) -> None:
+        self._encoder = self.format.encoder()
+
+    def blocks(self, batch: pa.RecordBatch) -> Iterator[GroupedBlock]:
+        for block in self._encoder.blocks(batch):
+            yield GroupedBlock(self.name, None, block.rows, block.data)
+
+
+@dataclass
 class _Spill(beam.DoFn):
-    spec: SpillByPartition
+    spec: Spill
     _waiting: list[pa.RecordBatch] = field(default_factory=list, init=False)
 
     def setup(self) -> None:
         self._storage = open_storage(self.spec.staging, self.spec.endpoints)
-        self._encoder = AvroEncoder(self.spec.format, self.spec.block_bytes)
-        self._paths: dict[Key, str] = {}
+        self.spec.encoder.open()
+        self._batch_rows = BATCH_ROWS
         self._file: Any = None
 
     def start_bundle(self) -> None:
@@ -77,12 +136,12 @@ class _Spill(beam.DoFn):
         self._file, self._offset = None, 0
         self._waiting, self._waiting_rows, self._waiting_bytes = [], 0, 0
         self._blocks: dict[str, list[tuple[int, int, int, int]]] = {}
-        self._keys: dict[str, Key] = {}
+        self._labels: dict[str, Any] = {}
 
     def process(self, batch: pa.RecordBatch) -> None:
         for first in range(0, batch.num_rows, BATCH_ROWS):
             piece = batch.slice(first, BATCH_ROWS)
-            if self._waiting_rows + piece.num_rows > BATCH_ROWS:
+            if self._waiting_rows + piece.num_rows > self._batch_rows:
                 self._encode_waiting()
             self._waiting.append(piece)
             self._waiting_rows += piece.num_rows
@@ -94,9 +153,9 @@ class _Spill(beam.DoFn):
         self._encode_waiting()
         if self._file:
             self._file.close()
-        for path, blocks in self._blocks.items():
-            reference = SpilledBlocks(self._uri, *self._keys[path], np.array(blocks, np.int64))
-            yield WindowedValue((path, reference), GlobalWindow().max_timestamp(), [GlobalWindow()])
+        for group, blocks in self._blocks.items():
+            reference = SpilledBlocks(self._uri, self._labels[group], np.array(blocks, np.int64))
+            yield WindowedValue((group, reference), GlobalWindow().max_timestamp(), [GlobalWindow()])
         self._file = None
 
     def teardown(self) -> None:
@@ -111,25 +170,17 @@ class _Spill(beam.DoFn):
         if not self._file:
             self._uri = f"{self.spec.staging}/spill-{uuid.uuid4().hex}"
             self._file = self._storage.create(self._uri)
-        groups = self.spec.partitioner.partition(batch)
-        paths = [self._path(key) for key in groups.partitions]
-        start, skipped = self._offset, 0
-        for block in self._encoder.blocks(batch, groups.order, groups.bounds):
-            path = paths[block.group]
-            if path in self.spec.skipped:
-                skipped += block.rows
-                continue
-            length = len(block.data)
-            place = (self._offset, length, block.rows, google_crc32c.value(block.data))
-            self._blocks.setdefault(path, []).append(place)
-            self._file.write(block.data)
+        start, encoded, blocks = self._offset, 0, 0
+        for group, label, rows, data in self.spec.encoder.blocks(batch):
+            length = len(data)
+            place = (self._offset, length, rows, google_crc32c.value(data))
+            self._blocks.setdefault(group, []).append(place)
+            self._labels[group] = label
+            self._file.write(data)
             self._offset += length
-        count("rows_encoded", batch.num_rows - skipped)
+            encoded += rows
+            blocks += 1
+        if encoded < blocks * _SMALL_BLOCK_ROWS:
+            self._batch_rows = 2 * BATCH_ROWS
+        count("rows_encoded", encoded)
         count("bytes_spilled", self._offset - start)
-
-    def _path(self, key: Key) -> str:
-        path = self._paths.get(key)
-        if path is None:
-            path = self._paths[key] = partition_path(*key)
-        self._keys[path] = key
-        return path

@@ -2,54 +2,24 @@
 
 from __future__ import annotations
 
-import base64
 import datetime as dt
 import json
-import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import apache_beam as beam
-import google_crc32c
-import numpy as np
 
 from transforms.metrics import count
-from transforms.spill import SpilledBlocks
 from transforms.thread_map import ThreadMapDoFn
+from transforms.write_shards import StagedFile, WriteShards, even_shards
 from wharf.connectors.endpoints import Endpoints
-from wharf.connectors.storage import Range, Storage, open_storage, read_parts
-from wharf.model.errors import RunFailed
+from wharf.connectors.storage import Storage, open_storage
+from wharf.formats.avro import AvroFormat
 from wharf.model.layout import SUCCESS_FILE, Layout, part_name, replacement
 from wharf.model.ledger import SUCCESS
 from wharf.model.partitions import parse_path
-
-
-@dataclass(frozen=True)
-class Shard:
-    """The blocks that become one file of a partition."""
-
-    partition: str
-    number: int
-    of: int
-    parts: tuple[SpilledBlocks, ...]
-
-
-@dataclass(frozen=True)
-class StagedFile:
-    """A complete file under a staging name."""
-
-    partition: str
-    number: int
-    of: int
-    uri: str
-    day: dt.date
-    vendor: str | None
-    rows: int
-    bytes: int
-    crc32c: str
-    started_at: dt.datetime
 
 
 class WrittenPartitions(NamedTuple):
@@ -63,15 +33,15 @@ class WrittenPartitions(NamedTuple):
 class WritePartitions(beam.PTransform):
     """Gather blocks into files near `target_bytes` and publish them.
 
-    (partition path, SpilledBlocks) -> WrittenPartitions. Nothing is published before every file of the run is
-    complete and `may_publish` has returned. `clocks` names the part of each day that the window covers, by day.
-    `former_files` are the file names of the window's partitions before the run: those of the window's rows are
+    (partition path, SpilledBlocks of `ByPartition`) -> WrittenPartitions. Nothing is published before every file of
+    the run is complete and `may_publish` has returned. `clocks` names the part of each day that the window covers,
+    by day. `former_files` are the file names of the window's partitions before the run: those of the window's rows are
     replaced, or removed where there are no rows any more, except in the partitions `left_alone`. The manifest comes
     last, then what the run staged is removed, and `clean_up` called.
     """
 
     layout: Layout
-    header: bytes
+    format: AvroFormat
     target_bytes: int
     clocks: dict[dt.date, str]
     former_files: dict[str, list[str]]
@@ -87,9 +57,8 @@ class WritePartitions(beam.PTransform):
         staged = (
             references
             | "ByPartition" >> beam.GroupByKey()
-            | "CutShards" >> beam.FlatMap(shards, self.target_bytes)
-            | "SpreadShards" >> beam.Reshuffle()
-            | "WriteShard" >> beam.ParDo(_WriteShard(self)).with_output_types(StagedFile)
+            | "CutShards" >> beam.FlatMap(even_shards, self.target_bytes)
+            | "WriteShards" >> WriteShards(self.format, self.layout.staging, self.endpoints)
         )
         published = (
             pipeline
@@ -106,74 +75,6 @@ class WritePartitions(beam.PTransform):
         return WrittenPartitions(files=committed.files, outcome=committed.outcome)
 
 
-def shards(grouped: tuple[str, Iterable[SpilledBlocks]], target_bytes: int) -> Iterator[Shard]:
-    """Cut a partition's blocks, in the order they were spilled, into files of even size near `target_bytes`."""
-    partition, spilled = grouped
-    spills = sorted(spilled, key=lambda spill: spill.uri)
-    lengths = np.concatenate([spill.blocks[:, 1] for spill in spills])
-    wanted = max(1, round(int(lengths.sum()) / target_bytes))
-    # A block goes where its middle falls; a block larger than a file leaves numbers without blocks.
-    middles = np.cumsum(lengths) - lengths / 2
-    numbers = np.unique((middles * wanted / lengths.sum()).astype(np.int64), return_inverse=True)[1]
-    of = int(numbers[-1]) + 1
-    ends = np.cumsum([len(spill.blocks) for spill in spills])[:-1]
-    by_spill = np.split(numbers, ends)
-    for number in range(of):
-        parts = (
-            SpilledBlocks(spill.uri, spill.day, spill.vendor, spill.blocks[mine == number])
-            for spill, mine in zip(spills, by_spill, strict=True)
-        )
-        yield Shard(partition, number, of, tuple(part for part in parts if len(part.blocks)))
-
-
-@dataclass
-class _WriteShard(ThreadMapDoFn):
-    """Shard -> StagedFile."""
-
-    spec: WritePartitions
-    threads = 4  # each holds what it reads ahead and what it uploads, some 20 MB
-
-    def setup(self) -> None:
-        self._storage = open_storage(self.spec.layout.output, self.spec.endpoints)
-        self.threads = min(self.threads, self._storage.parallel)
-
-    def work(self, shard: Shard) -> list[StagedFile]:
-        started = dt.datetime.now(dt.UTC)
-        uri = f"{self.spec.layout.staging}/staged-{uuid.uuid4().hex}"
-        file = self._storage.create(uri)
-        try:
-            file.write(self.spec.header)
-            crc = google_crc32c.value(self.spec.header)
-            size, rows = len(self.spec.header), 0
-            for data, block_rows in self._blocks(shard):
-                file.write(data)
-                crc = google_crc32c.extend(crc, data)
-                size += len(data)
-                rows += block_rows
-        except BaseException:
-            file.discard()
-            raise
-        file.close()
-        first = shard.parts[0]
-        checksum = base64.b64encode(crc.to_bytes(4, "big")).decode()
-        count("rows_written", rows)
-        count("bytes_written", size)
-        count("files_written")
-        return [
-            StagedFile(
-                shard.partition, shard.number, shard.of, uri, first.day, first.vendor, rows, size, checksum, started
-            )
-        ]
-
-    def _blocks(self, shard: Shard) -> Iterator[tuple[bytes, int]]:
-        places = [(part.uri, *block) for part in shard.parts for block in part.blocks.tolist()]
-        ranges = (Range(uri, offset, length) for uri, offset, length, _, _ in places)
-        for (uri, offset, _, rows, crc), data in zip(places, read_parts(self._storage, ranges), strict=True):
-            if google_crc32c.value(data) != crc:
-                raise RunFailed(f"{uri} is damaged at byte {offset}: run the export again")
-            yield data, rows
-
-
 @dataclass
 class _Seal(beam.DoFn):
     """All staged files -> the files of one partition at a time: from here on the run publishes."""
@@ -184,7 +85,7 @@ class _Seal(beam.DoFn):
         self.may_publish()
         partitions = defaultdict(list)
         for file in staged:
-            partitions[file.partition].append(file)
+            partitions[file.group].append(file)
         yield from partitions.values()
 
 
@@ -200,10 +101,11 @@ class _Publish(ThreadMapDoFn):
 
     def work(self, files: list[StagedFile]) -> list[dict[str, Any]]:
         layout = self.spec.layout
-        clock = self.spec.clocks[files[0].day]
-        folder = layout.folder(files[0].partition)
+        partition, (day, _) = files[0].group, files[0].label
+        clock = self.spec.clocks[day]
+        folder = layout.folder(partition)
         targets = {part_name(clock, file.number, file.of): file for file in files}
-        former = self.spec.former_files.get(files[0].partition, [])
+        former = self.spec.former_files.get(partition, [])
         replaced = replacement(former, clock).replaced
         # Who waits for _SUCCESS never sees old and new files together; nobody ever sees half a file.
         if SUCCESS_FILE in former:
@@ -216,11 +118,12 @@ class _Publish(ThreadMapDoFn):
         return [self._row(f"{folder}/{name}", file) for name, file in targets.items()]
 
     def _row(self, uri: str, file: StagedFile) -> dict[str, Any]:
+        day, vendor = file.label
         return {
             "export_id": self.spec.layout.export_id,
             "file_uri": uri,
-            "partition_date": file.day.isoformat(),
-            "vendor": file.vendor,
+            "partition_date": day.isoformat(),
+            "vendor": vendor,
             "rows": file.rows,
             "bytes": file.bytes,
             "crc32c": file.crc32c,

@@ -55,18 +55,20 @@ class Source(NamedTuple):
 
     schema: tuple[Field, ...]
     location: str | None
+    is_stored: bool = True  # the Storage Read API can read it; a view or an external table must be queried
 
 
-def describe_table(client: Client, table: TableId) -> Source:
-    """The schema of a table that the Storage Read API can read.
+def describe_table(client: Client, table: TableId, *, views: bool = False) -> Source:
+    """The schema of a table that the Storage Read API can read, or with `views` of one that must be queried.
 
-    Raises: UsageError if it is missing, out of reach or a view.
+    Raises: UsageError if it is missing, out of reach or such a one.
     """
     with translated(f"table {table}"):
         found = client.get_table(str(table), retry=POLICY, timeout=_SHORTEST_TIMEOUT)
-    if found.table_type not in {"TABLE", "SNAPSHOT", "CLONE"}:
+    stored = found.table_type in {"TABLE", "SNAPSHOT", "CLONE"}
+    if not stored and not views:
         raise UsageError(f"{table} is a {found.table_type}: export it with --query 'SELECT * FROM `{table}`'")
-    return Source(tuple(Field.from_api(field.to_api_repr()) for field in found.schema), found.location)
+    return Source(tuple(Field.from_api(field.to_api_repr()) for field in found.schema), found.location, stored)
 
 
 def describe_query(client: Client, sql: str, what: str) -> Source:
@@ -106,8 +108,8 @@ def drop(client: Client, table: TableId) -> None:
     client.delete_table(str(table), not_found_ok=True, retry=POLICY, timeout=_SHORTEST_TIMEOUT)
 
 
-def ensure_table(client: Client, table: TableId, shape: LedgerTable, location: str | None = None) -> None:
-    """Make a metadata table, and its dataset, where missing; add columns that an older one lacks.
+def ensure_table(client: Client, table: TableId, shape: LedgerTable, location: str | None = None) -> LedgerTable:
+    """Make a metadata table, and its dataset, where missing; add columns that an older one lacks. -> its shape.
 
     Raises: UsageError.
     """
@@ -129,12 +131,33 @@ def ensure_table(client: Client, table: TableId, shape: LedgerTable, location: s
             made.time_partitioning = TimePartitioning(field=shape.partition_by)
             made.clustering_fields = list(shape.cluster_by)
             client.create_table(made, exists_ok=True, retry=POLICY, timeout=_SHORTEST_TIMEOUT)
-            return
+            return shape
         names = {field.name for field in found.schema}
-        missing = [field for field in schema if field.name not in names]
+        shape = shape.adapted_to(names)
+        missing = [field for field in schema if shape.name_of(field.name) not in names]
         if missing:
             found.schema = [*found.schema, *missing]
             client.update_table(found, ["schema"], retry=POLICY, timeout=_SHORTEST_TIMEOUT)
+    return shape
+
+
+def exists(client: Client, table: TableId) -> bool:
+    """Whether there is such a table."""
+    try:
+        client.get_table(str(table), retry=POLICY, timeout=_SHORTEST_TIMEOUT)
+    except exceptions.NotFound:
+        return False
+    return True
+
+
+def shape_of(client: Client, table: TableId, shape: LedgerTable) -> LedgerTable:
+    """`shape` with the names that a metadata table has for its columns.
+
+    Raises: UsageError if there is none.
+    """
+    with translated(f"metadata table {table}"):
+        found = client.get_table(str(table), retry=POLICY, timeout=_SHORTEST_TIMEOUT)
+    return shape.adapted_to({field.name for field in found.schema})
 
 
 def merge_rows(
@@ -151,8 +174,8 @@ def merge_rows(
         names = [column for column in shape.columns if column.name in chunk[0]]
         selected = ", ".join(f"{_from_json(column.type, column.name)} AS {column.name}" for column in names)
         matched = " AND ".join(f"old.{name} = new.{name}" for name in shape.key)
-        updates = ", ".join(f"{c.name} = new.{c.name}" for c in names if c.name not in shape.key)
-        columns = ", ".join(column.name for column in names)
+        updates = ", ".join(f"{shape.name_of(c.name)} = new.{c.name}" for c in names if c.name not in shape.key)
+        columns = ", ".join(shape.name_of(column.name) for column in names)
         inserted = ", ".join(f"new.{column.name}" for column in names)
         condition = f" AND {only_if}" if only_if else ""
         sql = (

@@ -5,16 +5,17 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from google.api_core.exceptions import GoogleAPIError
 
 from wharf.connectors import bigquery
 from wharf.model.errors import RunFailed, RunInProgress
-from wharf.model.ledger import FAILED, RUNNING, RUNS, SUCCESS
+from wharf.model.ledger import FAILED, RUNNING, RUNS, SUCCESS, LedgerTable
 from wharf.model.schema import TableId
 
 if TYPE_CHECKING:
@@ -22,45 +23,52 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-# Runs that write where this one does: same destination, overlapping windows.
-_RIVALS = (
-    "destination_uri = @destination AND status = 'RUNNING' AND export_id != @export_id "
-    "AND window_from < @window_to AND window_to > @window_from"
-)
+# Which runs must not be at work together.
+SAME_WINDOW = "destination_uri = @destination AND window_from < @window_to AND window_to > @window_from"
+SAME_EXPORT = "export_name = @export_name"
+_SCOPE = {
+    "destination": "destination_uri",
+    "export_name": "export_name",
+    "window_from": "window_from",
+    "window_to": "window_to",
+}
 
 
 @dataclass(frozen=True)
 class RunLedger:
-    """The runs in `table`; `client` is a BigQuery client."""
+    """The runs in `table`; `client` is a BigQuery client, `rivalry` says which runs exclude each other."""
 
     client: Client
     table: TableId
+    rivalry: str = SAME_WINDOW
+
+    @cached_property
+    def shape(self) -> LedgerTable:
+        """What the table calls its columns."""
+        return bigquery.shape_of(self.client, self.table, RUNS)
 
     def claim(self, run: dict[str, Any], lease: dt.timedelta, *, force: bool = False) -> None:
-        """Record `run` as RUNNING, unless a living run holds an overlapping window of its destination.
+        """Record `run` as RUNNING, unless a rival is alive.
 
         Insert first, look afterwards: of two that start together at least one sees the other and withdraws.
         Rows of rivals whose lease has ended, or of all with `force`, become FAILED, so that they cannot publish.
 
         Raises: RunInProgress.
         """
-        scope = {
-            "destination": run["destination_uri"],
-            "export_id": run["export_id"],
-            "window_from": run["window_from"],
-            "window_to": run["window_to"],
-        }
+        scope = {name: run[column] for name, column in _SCOPE.items() if f"@{name}" in self.rivalry}
+        scope["export_id"] = run["export_id"]
+        rivals_are = f"{self.rivalry} AND {self._status} = 'RUNNING' AND export_id != @export_id"
         ended = "" if force else " AND lease_until <= CURRENT_TIMESTAMP()"
         bigquery.execute(
             self.client,
-            f"UPDATE `{self.table}` SET status = 'FAILED', completed_at = CURRENT_TIMESTAMP(), "
-            f"error_message = CONCAT('taken over by ', @export_id) WHERE {_RIVALS}{ended}",
+            f"UPDATE `{self.table}` SET {self._status} = 'FAILED', completed_at = CURRENT_TIMESTAMP(), "
+            f"error_message = CONCAT('taken over by ', @export_id) WHERE {rivals_are}{ended}",
             scope,
         )
         self._write(run | {"status": RUNNING, "lease_until": dt.datetime.now(dt.UTC) + lease})
         rivals = bigquery.rows(
             self.client,
-            f"SELECT export_id, started_at, lease_until, job_id FROM `{self.table}` WHERE {_RIVALS} ORDER BY 2",
+            f"SELECT export_id, started_at, lease_until, job_id FROM `{self.table}` WHERE {rivals_are} ORDER BY 2",
             scope,
         )
         if rivals:
@@ -77,7 +85,8 @@ class RunLedger:
         """Those of `export_ids` that are RUNNING within their lease."""
         found = bigquery.rows(
             self.client,
-            f"SELECT export_id FROM `{self.table}` WHERE status = 'RUNNING' AND lease_until > CURRENT_TIMESTAMP() "
+            f"SELECT export_id FROM `{self.table}` "
+            f"WHERE {self._status} = 'RUNNING' AND lease_until > CURRENT_TIMESTAMP() "
             "AND export_id IN (SELECT item FROM UNNEST(SPLIT(@ids, ' ')) AS item)",
             {"ids": " ".join(export_ids)},
         )
@@ -90,7 +99,7 @@ class RunLedger:
         """
         found = bigquery.rows(
             self.client,
-            f"SELECT status, error_message FROM `{self.table}` WHERE export_id = @export_id",
+            f"SELECT {self._status} AS status, error_message FROM `{self.table}` WHERE export_id = @export_id",
             {"export_id": export_id},
         )
         if not found or found[0]["status"] != RUNNING:
@@ -104,7 +113,7 @@ class RunLedger:
         )
         if not found:
             raise RunFailed(f"run {export_id} is not in {self.table}")
-        return found[0]
+        return found[0] | {"status": found[0][self._status]}
 
     def renew(self, export_id: str, lease: dt.timedelta) -> None:
         """Hold the window for another `lease` from now."""
@@ -114,9 +123,27 @@ class RunLedger:
         """Record the job that does the run's work."""
         self._write({"export_id": export_id, "job_id": job_id}, only_if_running=True)
 
+    def end(self, outcome: dict[str, Any]) -> None:
+        """Record the totals of a run that reached its end: FAILED if it has an `error_message`, else SUCCESS."""
+        if outcome.get("error_message"):
+            ended = {"status": FAILED, "completed_at": dt.datetime.now(dt.UTC)}
+            self._write(outcome | ended, only_if_running=True)
+        else:
+            self.succeed(outcome)
+
     def succeed(self, outcome: dict[str, Any]) -> None:
         """Record SUCCESS with the run's totals; `outcome` holds `export_id`."""
         self._write(outcome | {"status": SUCCESS, "completed_at": dt.datetime.now(dt.UTC), "error_message": None})
+
+    def refuse(self, run: dict[str, Any], message: str) -> None:
+        """Record a run that could not begin as FAILED."""
+        self._write(
+            run | {"status": FAILED, "completed_at": dt.datetime.now(dt.UTC), "error_message": message[:10_000]}
+        )
+
+    def note(self, export_id: str, column: str, text: str) -> None:
+        """Record something about a run, whatever its status."""
+        self._write({"export_id": export_id, column: text[:10_000]})
 
     def fail(self, export_id: str, message: str) -> None:
         """Record FAILED, if the run has not ended already."""
@@ -124,14 +151,15 @@ class RunLedger:
         self._write({"export_id": export_id} | ended, only_if_running=True)
 
     @contextmanager
-    def kept_alive(self, export_id: str, lease: dt.timedelta) -> Iterator[None]:
-        """Renew the lease in the background, three times in its length, while the block runs."""
+    def kept_alive(self, export_ids: Sequence[str], lease: dt.timedelta) -> Iterator[None]:
+        """Renew the leases in the background, three times in their length, while the block runs."""
         stop = threading.Event()
 
         def beat() -> None:
             while not stop.wait(lease.total_seconds() / 3):
                 try:
-                    self.renew(export_id, lease)
+                    for export_id in export_ids:
+                        self.renew(export_id, lease)
                 except (GoogleAPIError, OSError) as error:  # the next beat may get through before the lease ends
                     _LOG.warning("the lease of %s could not be renewed: %s", export_id, error)
 
@@ -144,5 +172,9 @@ class RunLedger:
             thread.join()
 
     def _write(self, row: dict[str, Any], *, only_if_running: bool = False) -> None:
-        condition = "old.status = 'RUNNING'" if only_if_running else ""
-        bigquery.merge_rows(self.client, self.table, RUNS, [row], only_if=condition)
+        condition = f"old.{self._status} = 'RUNNING'" if only_if_running else ""
+        bigquery.merge_rows(self.client, self.table, self.shape, [row], only_if=condition)
+
+    @property
+    def _status(self) -> str:
+        return self.shape.name_of("status")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import threading
 import uuid
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
+
+import google_crc32c
 
 from wharf.model.errors import RunFailed
 
@@ -42,6 +45,13 @@ class LocalStorage:
     def read_all(self, uri: str) -> bytes | None:
         path = Path(uri)
         return path.read_bytes() if path.exists() else None
+
+    def describe(self, uri: str) -> tuple[int, str]:
+        crc, size = 0, 0
+        with open(uri, "rb") as file:
+            while data := file.read(1 << 20):
+                crc, size = google_crc32c.extend(crc, data), size + len(data)
+        return size, base64.b64encode(crc.to_bytes(4, "big")).decode()
 
     def list(self, prefix: str) -> list[str]:
         folder = prefix if prefix.endswith("/") else os.path.dirname(prefix)

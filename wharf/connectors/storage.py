@@ -59,6 +59,9 @@ class Storage(Protocol):
     def read_all(self, uri: str) -> bytes | None:
         """A whole small file; None if there is none."""
 
+    def describe(self, uri: str) -> tuple[int, str]:
+        """Bytes and CRC32C (base64) of a file that is there."""
+
     def list(self, prefix: str) -> list[str]:
         """The URIs of all files whose URI begins with `prefix`, sorted."""
 
@@ -120,6 +123,12 @@ class CloudStorage:
             return self._blob(uri).download_as_bytes(retry=POLICY)
         except exceptions.NotFound:
             return None
+
+    def describe(self, uri: str) -> tuple[int, str]:
+        blob = self._blob(uri)
+        with _mapped(uri):
+            blob.reload(retry=POLICY)
+        return blob.size, blob.crc32c
 
     def list(self, prefix: str) -> list[str]:
         bucket, _, name = prefix.removeprefix("gs://").partition("/")

@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from wharf.formats import avro_kernel as kernel
 from wharf.formats.arrow import canonical
+from wharf.formats.assembler import Concatenation
 from wharf.formats.avro_schema import arrow_type, range_fields, record_schema
 from wharf.model.schema import Field
 
@@ -96,6 +97,10 @@ class AvroFormat:
         }
         pairs = b"".join(_bytes(key.encode()) + _bytes(value.encode()) for key, value in metadata.items())
         return b"Obj\x01" + _long(len(metadata)) + pairs + _long(0) + self.sync
+
+    def assembler(self) -> Concatenation:
+        """What makes a file of blocks."""
+        return Concatenation(self.header)
 
 
 @dataclass

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from wharf.model.errors import UsageError
 from wharf.model.flags import Flag, nearest
+from wharf.model.run_flags import ENDPOINTS, LEASE, PLAN
 from wharf.model.schema import Field, TableId
 from wharf.model.windows import DATE_TYPES, Window, month_window, parse_instant, previous_month, zone
 
@@ -111,24 +112,10 @@ FLAGS = (
         example="measurements",
         pattern=r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}",
     ),
-    Flag(
-        name="lease_minutes",
-        help="how long a silent run keeps others from its window; by default 10, on Dataflow 1440",
-        example="60",
-        pattern=r"[1-9]\d{0,4}",
-    ),
+    LEASE,
     Flag(name="force", help="take the window over from a run that is still recorded as running", is_switch=True),
-    Flag(name="plan", help="show what a run would do, and write nothing", is_switch=True),
-    Flag(
-        name="bigquery_endpoint",
-        help="another address of BigQuery's REST API: a private endpoint or an emulator",
-        example="https://bigquery-private.p.googleapis.com",
-    ),
-    Flag(
-        name="bigquery_storage_endpoint",
-        help="another address of BigQuery's Storage API",
-        example="bigquerystorage-private.p.googleapis.com:443",
-    ),
+    PLAN,
+    *ENDPOINTS,
 )
 
 

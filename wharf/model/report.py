@@ -39,6 +39,44 @@ def closing_table(row: Mapping[str, Any], *, skipped: int) -> str:
     return "\n".join(f"{name:<11} {value}" for name, value in lines.items())
 
 
+def delivery_table(row: Mapping[str, Any]) -> str:
+    """The run of a delivery as the ledger has it, for a terminal."""
+    seconds = (row["completed_at"] - row["started_at"]).total_seconds() if row["completed_at"] else 0
+    lines = {
+        "export": row["export_id"],
+        "status": row["status"],
+        "source": " ".join((row["source_table"] or "").split()),
+        "destination": row["destination_uri"],
+        "rows": f"{row['rows_exported'] or 0:,}",
+        "files": f"{row['files'] or 0:,}, {size(row['bytes_exported'] or 0)}  {row['file_name'] or ''}".rstrip(),
+        "watermark": row["last_exported_value"],
+        "duration": f"{seconds:.1f} s",
+        "not told": row["notification_error"],
+    }
+    return "\n".join(f"{name:<12} {value}" for name, value in lines.items() if value)
+
+
+def history_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Runs, a line each, errors below."""
+    lines = [
+        f"{'started (UTC)':<17} {'export':<28} {'status':<8} {'rows':>12} {'files':>6} {'size':>10} {'took':>8}  run"
+    ]
+    for row in rows:
+        end = row.get("completed_at")
+        took = f"{(end - row['started_at']).total_seconds():.0f} s" if end else ""
+        began = f"{row['started_at']:%Y-%m-%d %H:%M}"
+        numbers = [row.get("rows_exported"), row.get("files")]
+        counts = ["" if number is None else f"{number:,}" for number in numbers]
+        held = "" if row.get("bytes_exported") is None else size(row["bytes_exported"])
+        lines.append(
+            f"{began:<17} {row['export_name'] or '':<28} {row['status'] or '':<8} {counts[0]:>12} {counts[1]:>6} "
+            f"{held:>10} {took:>8}  {row.get('export_id') or ''}".rstrip()
+        )
+        if row.get("error_message"):
+            lines.append(f"{'':<18}{row['error_message']}")
+    return "\n".join(lines)
+
+
 def plan(
     *,
     source: str,
