@@ -11,11 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from wharf.model.config_environment import VARIABLES
 from wharf.model.errors import UsageError
 
 if TYPE_CHECKING:
     from google.cloud.bigquery import Client as BigQueryClient
     from google.cloud.bigquery_storage_v1.services.big_query_read import BigQueryReadClient
+    from google.cloud.secretmanager_v1 import SecretManagerServiceClient
     from google.cloud.storage import Client as StorageClient
 
 _LARGEST_MESSAGE = 256 * 1024 * 1024  # ReadRows responses may be 128 MB; gRPC's own limit is 4 MB.
@@ -25,13 +27,14 @@ _LARGEST_MESSAGE = 256 * 1024 * 1024  # ReadRows responses may be 128 MB; gRPC's
 class Endpoints:
     """Addresses that replace Google's own; None means the public service with default credentials.
 
-    `bigquery` and `storage` are URLs (`http://localhost:9050`); `bigquery_storage` is `host:port`.
+    `bigquery`, `storage` and `secret_manager` are URLs (`http://localhost:9050`); `bigquery_storage` is `host:port`.
     The three `*_emulated` flags mark emulators: no credentials are sent, gRPC is plain text.
     """
 
     bigquery: str | None = None
     bigquery_storage: str | None = None
     storage: str | None = None
+    secret_manager: str | None = None  # always an emulator
     bigquery_emulated: bool = False
     bigquery_storage_emulated: bool = False
 
@@ -62,6 +65,7 @@ class Endpoints:
             bigquery=as_url(bigquery or rest_emulator, "http" if rest_emulated else "https"),
             bigquery_storage=_without_scheme(bigquery_storage or grpc_emulator),
             storage=as_url(storage_host, "http"),
+            secret_manager=as_url(environ.get("SECRET_MANAGER_EMULATOR_HOST") or None, "http"),
             bigquery_emulated=rest_emulated,
             bigquery_storage_emulated=grpc_emulated,
         )
@@ -120,14 +124,42 @@ class Endpoints:
             client._http.mount(scheme, HTTPAdapter(pool_connections=4, pool_maxsize=64))
         return client
 
+    def secret_manager_client(self) -> SecretManagerServiceClient:
+        """A Secret Manager client, over REST: a worker that asks once or twice needs no channel of gRPC's.
+
+        Raises: google.auth.exceptions.GoogleAuthError without usable credentials.
+        """
+        from google.auth.credentials import AnonymousCredentials
+        from google.cloud.secretmanager_v1 import SecretManagerServiceClient
+        from google.cloud.secretmanager_v1.services.secret_manager_service.transports import (
+            SecretManagerServiceRestTransport,
+        )
+
+        if not self.secret_manager:
+            return SecretManagerServiceClient(transport="rest")
+        scheme, _, host = self.secret_manager.rstrip("/").partition("://")
+        transport = SecretManagerServiceRestTransport(host=host, url_scheme=scheme, credentials=AnonymousCredentials())
+        return SecretManagerServiceClient(transport=transport)
+
     def environment(self) -> dict[str, str]:
         """The variables from which `resolve` makes this value again, for a child process or a shell."""
         variables = {
             "BIGQUERY_EMULATOR_HOST": self.bigquery if self.bigquery_emulated else None,
             "BIGQUERY_STORAGE_EMULATOR_HOST": self.bigquery_storage if self.bigquery_storage_emulated else None,
             "STORAGE_EMULATOR_HOST": self.storage,
+            "SECRET_MANAGER_EMULATOR_HOST": self.secret_manager,
         }
         return {name: value for name, value in variables.items() if value}
+
+
+def overrides(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The variables that go before a configuration's keys, those that are set."""
+    return {name: environ[name] for name in VARIABLES if environ.get(name)}
+
+
+def environment_variable(name: str, environ: Mapping[str, str] = os.environ) -> str | None:
+    """The value of a variable that a secret's reference names; None if it is not set."""
+    return environ.get(name)
 
 
 def as_url(host: str | None, scheme: str) -> str | None:

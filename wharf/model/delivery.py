@@ -62,6 +62,7 @@ class OutboundFile:
     bytes: int
     crc32c: str  # base64, as Cloud Storage shows it
     owner: str = ""  # whose file it is, for the caller: comes back in the result
+    again: bool = False  # an earlier attempt may have sent it: if the same is there already, it is left alone
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,95 @@
+"""A server that speaks the one method of Secret Manager that Wharf uses, `:access`, with named faults.
+
+    SecretManager      answers from `secrets`, {"projects/p/secrets/s": [payload of version 1, of version 2, ...]}
+    +- Damages         a payload that does not fit its checksum
+    +- Refuses         `code` with Google's error body, for the first `times` requests
+    +- SendsNoChecksum a payload alone
+
+https://cloud.google.com/secret-manager/docs/reference/rest/v1/projects.secrets.versions/access
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+
+import google_crc32c
+
+
+class SecretManager:
+    def __init__(self, secrets: dict[str, list[bytes]]) -> None:
+        self.secrets = secrets
+        self.requests: list[str] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                code, answer = outer.answer(self.path.split("?")[0].removeprefix("/v1/"))
+                data = json.dumps(answer).encode()
+                self.send_response(code)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+        self.address = f"127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def answer(self, resource: str) -> tuple[int, dict[str, Any]]:
+        """A request's resource -> HTTP status and body."""
+        self.requests.append(resource)
+        match = re.fullmatch(r"(projects/[^/]+/secrets/[^/]+)/versions/(latest|\d+):access", resource)
+        versions = self.secrets.get(match[1], []) if match else []
+        number = 0
+        if match:
+            number = len(versions) if match[2] == "latest" else int(match[2])
+        if not 1 <= number <= len(versions):
+            return error(404, "NOT_FOUND")
+        name = resource.rsplit("/", 1)[0] + f"/{number}"
+        return 200, {"name": name, "payload": self.payload(versions[number - 1])}
+
+    def payload(self, data: bytes) -> dict[str, str]:
+        checksum = str(google_crc32c.value(data))
+        return {"data": base64.b64encode(data).decode(), "dataCrc32c": checksum}
+
+
+class Damages(SecretManager):
+    def payload(self, data: bytes) -> dict[str, str]:
+        return super().payload(data) | {"data": base64.b64encode(data[:-1] + b"?").decode()}
+
+
+class SendsNoChecksum(SecretManager):
+    def payload(self, data: bytes) -> dict[str, str]:
+        return {"data": base64.b64encode(data).decode()}
+
+
+class Refuses(SecretManager):
+    def __init__(self, secrets: dict[str, list[bytes]], *, code: int, status: str, times: int = 1_000_000) -> None:
+        super().__init__(secrets)
+        self._code, self._status, self._times = code, status, times
+
+    def answer(self, resource: str) -> tuple[int, dict[str, Any]]:
+        found = super().answer(resource)
+        return error(self._code, self._status) if len(self.requests) <= self._times else found
+
+
+def error(code: int, status: str) -> tuple[int, dict[str, Any]]:
+    return code, {"error": {"code": code, "message": f"the server says {status}", "status": status}}
