@@ -2,18 +2,23 @@
 
 stack       the embedded stack: BigQuery and Cloud Storage emulators, shared by the session
 wharf       runs the `wharf` command in a process of its own and returns what it did
+sshd        an OpenSSH server, shared by the session
+make_sshd   starts OpenSSH servers with options of the test's own
 """
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from tests.servers.sshd import SSHD, Sshd, needs_sshd
 from wharf.local.stack import LocalStack
 
 ROOT = Path(__file__).parent.parent
@@ -45,3 +50,22 @@ def wharf() -> Run:
         return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120, check=False)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    """One OpenSSH server for all tests; each keeps to files of its own names, and leaves it running."""
+    if SSHD is None:
+        pytest.skip(needs_sshd.kwargs["reason"])
+    with Sshd(tmp_path_factory.mktemp("sshd")) as running:
+        yield running
+
+
+@pytest.fixture
+def make_sshd(tmp_path: Path) -> Iterator[Callable[..., Sshd]]:
+    """`make_sshd(config=["MaxSessions 1"])` -> a running OpenSSH server of this test's own."""
+    if SSHD is None:
+        pytest.skip(needs_sshd.kwargs["reason"])
+    with ExitStack() as running:
+        count = itertools.count()
+        yield lambda **options: running.enter_context(Sshd(tmp_path / f"sshd{next(count)}", **options))

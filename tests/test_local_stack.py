@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shlex
 import signal
@@ -10,15 +11,20 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import paramiko
 import pytest
 from google.api_core.exceptions import NotFound
 from google.cloud import bigquery
 
 from tests.conftest import ROOT, Run, needs_emulators
+from wharf.connectors.sftp_connection import connect
 from wharf.local.stack import LocalStack
-from wharf.model.errors import UsageError, WharfError
+from wharf.model.delivery import SftpTarget
+from wharf.model.errors import ServerRefused, UsageError, WharfError
+from wharf.model.secrets import SecretRef
 
 pytestmark = needs_emulators
 
@@ -174,6 +180,53 @@ def test_a_background_stack_is_found_used_and_stopped(directory: Path, wharf: Ru
     down = wharf("local", "down", "--dir", str(directory))
     assert (down.returncode, down.stdout) == (0, "")
     assert processes_of(directory) == []
+
+
+def test_an_sftp_server_takes_files_and_keeps_its_key_and_password(directory: Path) -> None:
+    def secret(ref: SecretRef) -> str:
+        return Path(ref.rest).read_text()
+
+    with LocalStack(directory, sftp=True) as first:
+        target = first.sftp_target()
+        with connect(target, secret) as connection, paramiko.SFTPClient(connection.open_sftp()) as client:
+            client.putfo(io.BytesIO(b"seven"), "/../taken.txt")
+        environment = first.environment
+    assert (directory / "sftp" / "taken.txt").read_bytes() == b"seven"
+    for name in ("sftp_password", "sftp_host_key", "stack.json"):
+        assert (directory / name).stat().st_mode & 0o777 == 0o600
+    assert environment["SFTP_PASSWORD"] == (directory / "sftp_password").read_text()
+    assert (environment["SFTP_HOST"], environment["SFTP_PORT"]) == (target.host, str(target.port))
+    assert (environment["SFTP_USERNAME"], environment["SFTP_DIRECTORY"]) == (target.username, "/")
+    with LocalStack(directory, sftp=True) as second:
+        again = second.sftp_target()
+        assert again == replace(target, port=again.port)
+        connect(again, secret).close()
+        with pytest.raises(ServerRefused, match="does not accept the password"):
+            connect(again, lambda ref: "another")
+    assert processes_of(directory) == []
+
+
+def test_up_with_sftp_exports_the_variables_of_its_account(directory: Path, wharf: Run) -> None:
+    up = wharf("local", "up", "--background", "--sftp", "--dir", str(directory))
+    assert up.returncode == 0, up.stderr
+    exported = dict(shlex.split(line)[1].split("=", 1) for line in up.stdout.splitlines())
+    assert len(exported) == 4 + 6
+    target = SftpTarget(
+        host=exported["SFTP_HOST"],
+        port=int(exported["SFTP_PORT"]),
+        username=exported["SFTP_USERNAME"],
+        password=SecretRef("env:SFTP_PASSWORD"),
+        host_key=exported["SFTP_HOST_KEY"],
+    )
+    connect(target, lambda ref: exported[ref.rest]).close()
+    assert wharf("local", "down", "--dir", str(directory)).returncode == 0
+    assert processes_of(directory) == []
+
+
+def test_a_stack_without_sftp_says_how_to_get_it(stack: LocalStack) -> None:
+    assert not any(name.startswith("SFTP") for name in stack.environment)
+    with pytest.raises(UsageError, match="start it with sftp=True"):
+        stack.sftp_target()
 
 
 def test_down_says_when_nothing_runs(directory: Path, wharf: Run) -> None:

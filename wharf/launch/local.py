@@ -29,6 +29,7 @@ def register(commands: Any) -> None:
     local = commands.add_parser("local", help="the embedded stack: BigQuery and Cloud Storage, here")
     actions = local.add_subparsers()
     up = add_command(actions, "up", _up, "start it, print the variables that lead to it, stay until Ctrl-C")
+    up.add_argument("--sftp", action="store_true", help="with an SFTP server, whose files are in DIR/sftp")
     up.add_argument("--background", action="store_true", help="return once it is ready and leave it running")
     down = add_command(actions, "down", _down, "stop the one that runs in DIR")
     env = add_command(actions, "env", _env, "print the variables that lead to the one that runs in DIR")
@@ -38,12 +39,12 @@ def register(commands: Any) -> None:
 
 def _up(arguments: argparse.Namespace) -> int:
     if arguments.background:
-        return _up_in_background(arguments.dir)
+        return _up_in_background(arguments.dir, sftp=arguments.sftp)
     from wharf.local.stack import LocalStack
 
     try:
         _say(f"starting the local stack in {arguments.dir}")
-        with LocalStack(arguments.dir) as stack:
+        with LocalStack(arguments.dir, sftp=arguments.sftp) as stack:
             _print_exports(stack.environment)
             _say("ready; Ctrl-C stops it")
             while True:
@@ -54,7 +55,7 @@ def _up(arguments: argparse.Namespace) -> int:
         return 0
 
 
-def _up_in_background(directory: Path) -> int:
+def _up_in_background(directory: Path, *, sftp: bool) -> int:
     from wharf.local import claim
 
     log = directory / "logs" / "supervisor.log"
@@ -62,7 +63,7 @@ def _up_in_background(directory: Path) -> int:
     os.close(claim.take(directory))  # Refuses a second stack here, where the message is seen.
     with log.open("w") as output:
         supervisor = subprocess.Popen(
-            [sys.executable, "-m", "wharf", "local", "up", "--dir", str(directory)],
+            [sys.executable, "-m", "wharf", "local", "up", "--dir", str(directory), *(["--sftp"] if sftp else [])],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,  # Not ours: `$(...)` waits until everyone has closed it.
             stderr=output,

@@ -2,6 +2,7 @@
 
     DIR/bigquery   tables          DIR/logs        what the emulators print
     DIR/storage    objects         DIR/duckdb      DuckDB's extensions
+    DIR/sftp       files           DIR/sftp_*      key and password of the SFTP server, if there is one
     DIR/stack.json who runs it (see wharf.local.claim)
 
 Nothing is downloaded, and nothing outside DIR is written.
@@ -11,16 +12,21 @@ from __future__ import annotations
 
 import os
 import site
+from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from wharf.connectors.endpoints import Endpoints
 from wharf.local import claim
 from wharf.local.emulator import Emulator, free_ports, http_answers, port_answers
+from wharf.model.delivery import SftpTarget
 from wharf.model.errors import UsageError
+
+if TYPE_CHECKING:
+    from wharf.local.sftp_server import SftpAccount
 
 _MODULES = ("bqemulator", "duckdb", "duckdb_extensions", "duckdb_extension_spatial", "gcp_storage_emulator")
 
@@ -31,16 +37,25 @@ class LocalStack:
         with LocalStack(Path(".wharf/local")) as stack:
             client = stack.endpoints.bigquery_client(stack.project)
 
-    The emulators end with the block, and with this process, however it ends.
+    The emulators end with the block, and with this process, however it ends. With `sftp` there is an SFTP server too.
 
     Raises on entering: UsageError if the `local` extra is missing or a stack already runs in `directory`;
     WharfError if an emulator does not come up.
     """
 
-    def __init__(self, directory: Path | str, project: str = "demo-project", bucket: str = "demo-bucket") -> None:
+    def __init__(
+        self,
+        directory: Path | str,
+        project: str = "demo-project",
+        bucket: str = "demo-bucket",
+        *,
+        sftp: bool = False,
+    ) -> None:
         self.directory = Path(directory).resolve()
         self.project = project
         self.bucket = bucket
+        self._wants_sftp = sftp
+        self._sftp: SftpAccount | None = None
         self._claim: int | None = None
         self._emulators: list[Emulator] = []
         self._endpoints: Endpoints | None = None
@@ -55,10 +70,20 @@ class LocalStack:
     @property
     def environment(self) -> dict[str, str]:
         """The variables that send Wharf, Beam and Google's own clients to this stack."""
-        return {**self.endpoints.environment(), "GOOGLE_CLOUD_PROJECT": self.project}
+        sftp = self._sftp.environment() if self._sftp else {}
+        return {**self.endpoints.environment(), "GOOGLE_CLOUD_PROJECT": self.project, **sftp}
+
+    def sftp_target(self) -> SftpTarget:
+        """The account at the SFTP server; its files are in `directory / "sftp"`.
+
+        Raises: UsageError if the stack has no SFTP server, or does not run.
+        """
+        if self._sftp is None:
+            raise UsageError("the local stack has no SFTP server: start it with sftp=True (`wharf local up --sftp`)")
+        return self._sftp.target()
 
     def __enter__(self) -> Self:
-        _require_extra()
+        _require_extra([*_MODULES, *(["asyncssh"] if self._wants_sftp else [])])
         self.directory.mkdir(parents=True, exist_ok=True)
         self._claim = claim.take(self.directory)
         try:
@@ -129,11 +154,30 @@ class LocalStack:
             answers=[partial(http_answers, f"{endpoints.storage}/storage/v1/b?project={self.project}")],
         )
         self._emulators.append(cloud_storage)
+        sftp = self._start_sftp(child, logs) if self._wants_sftp else None
         for emulator in self._emulators:
             emulator.wait()
         _make_bucket(endpoints, self.bucket)
-        self._endpoints = endpoints
+        self._endpoints, self._sftp = endpoints, sftp
+        os.fchmod(claimed, 0o600)  # The environment may hold a password.
         claim.note(claimed, {"pid": os.getpid(), "environment": self.environment})
+
+    def _start_sftp(self, child: Callable[..., Emulator], logs: Path) -> SftpAccount:
+        from wharf.local.sftp_server import SftpAccount
+
+        (port,) = free_ports(1)
+        account = SftpAccount(self.directory, port)
+        account.prepare()
+        self._emulators.append(
+            child(
+                "SFTP",
+                "wharf.local.sftp_server",
+                [str(self.directory), str(port)],
+                log=logs / "sftp.log",
+                answers=[partial(port_answers, port)],
+            )
+        )
+        return account
 
     def _stop(self) -> None:
         for emulator in self._emulators:
@@ -141,7 +185,7 @@ class LocalStack:
         for emulator in self._emulators:
             emulator.stop()
         self._emulators.clear()
-        self._endpoints = None
+        self._endpoints = self._sftp = None
         if self._claim is not None:
             os.close(self._claim)
             self._claim = None
@@ -160,8 +204,8 @@ def _make_bucket(endpoints: Endpoints, name: str) -> None:
         pass  # kept from an earlier start
 
 
-def _require_extra() -> None:
-    missing = [name for name in _MODULES if find_spec(name) is None]
+def _require_extra(modules: list[str]) -> None:
+    missing = [name for name in modules if find_spec(name) is None]
     if missing:
         raise UsageError(f"the local stack needs {', '.join(missing)}: pip install 'wharf[local]'")
 
