@@ -26,7 +26,7 @@ from wharf.formats.partition_rows import Partitioner
 from wharf.model.partitions import partition_path
 
 if TYPE_CHECKING:
-    from wharf.formats.file_format import FileFormat
+    from wharf.formats.block import FileFormat
 
 # Rows are coalesced so that a partition's share of a batch is worth a block, and encoded well before Arrow's
 # 32-bit offsets end at 2 GiB.
