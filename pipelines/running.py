@@ -130,7 +130,13 @@ def set_up_logging(*, structured: bool) -> None:
     """Readable lines on a terminal; JSON with a severity where Cloud Logging reads stderr."""
     handler = logging.StreamHandler()
     handler.setFormatter(_JsonLines() if structured else logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    handler.addFilter(_is_news)
     logging.basicConfig(handlers=[handler], level=logging.INFO if structured else logging.WARNING, force=True)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether to show a line: Beam logs the traceback of what a DoFn raises, and the command says it in one."""
+    return not (record.exc_info and isinstance(record.exc_info[1], WharfError))
 
 
 class _JsonLines(logging.Formatter):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 
 from tests.conftest import ROOT
-from wharf.model.avro_export import FLAGS
+from wharf.model import avro_export, sftp_run
 from wharf.model.flags import markdown_table
 
+FLAGS = {"bigquery_to_avro": avro_export.FLAGS, "bigquery_to_sftp": sftp_run.FLAGS}
 README = (ROOT / "README.md").read_text()
 
 
@@ -28,8 +29,12 @@ def test_every_link_of_the_readme_leads_somewhere() -> None:
 
 
 def with_flag_tables(text: str) -> str:
-    table = f"<!-- flags: bigquery_to_avro -->\n\n{markdown_table(FLAGS)}\n\n<!-- end of flags -->"
-    return re.sub(r"<!-- flags: bigquery_to_avro -->.*?<!-- end of flags -->", lambda _: table, text, flags=re.DOTALL)
+    for pipeline, flags in FLAGS.items():
+        begin, end = f"<!-- flags: {pipeline} -->", "<!-- end of flags -->"
+        assert begin in text, f"the README has no place for the flags of {pipeline}"
+        before, _, after = text.partition(begin)
+        text = f"{before}{begin}\n\n{markdown_table(flags)}\n\n{end}{after.partition(end)[2]}"
+    return text
 
 
 if __name__ == "__main__":

@@ -15,10 +15,7 @@ from wharf.model.sftp_export import SftpExport
 from wharf.model.verification import differences, folders, unexpected
 
 NOON = dt.datetime(2025, 3, 2, 12, tzinfo=dt.UTC)
-FILES = tuple(
-    StagedName(f"in/x_{n:05d}.csv", f"gs://b/s/x_{n:05d}.csv", f"up/in/x_{n:05d}.csv", 10 * n, 100 * n, "AAAAAA==")
-    for n in (1, 2)
-)
+FILES = tuple(StagedName(f"in/x_{n:05d}.csv", f"gs://b/s/x_{n:05d}.csv", 10 * n, 100 * n, "AAAAAA==") for n in (1, 2))
 MANIFEST = Manifest(
     export_id="x-20250302-abc",
     export_name="x",
@@ -88,6 +85,11 @@ def test_the_outbound_files_are_the_manifests():
     assert [(file.owner, file.again) for file in MANIFEST.outbound(again=True)] == [("x-20250302-abc", True)] * 2
 
 
+def test_a_version_changes_the_last_part_of_a_path_only():
+    named = MANIFEST.renamed({"gs://b/s/x_00001.csv": "/home/u/in/x_00001.1.csv"})
+    assert [file.remote_path for file in named.files] == ["in/x_00001.1.csv", "in/x_00002.csv"]
+
+
 def test_many_names_are_shortened():
     assert names([]) is None
     assert names([f"f{n}" for n in range(12)]) == ", ".join(f"f{n}" for n in range(10)) + " and 2 more"
@@ -99,12 +101,12 @@ def test_a_folder_holds_one_run():
 
 
 def test_what_is_missing_different_or_extra_is_told():
-    assert differences(MANIFEST, {"up/in/x_00001.csv": 100, "up/in/x_00002.csv": 200}, ()) == []
-    found = differences(MANIFEST, {"up/in/x_00001.csv": None, "up/in/x_00002.csv": 7}, {"up/in/y"})
+    assert differences(MANIFEST, {"in/x_00001.csv": 100, "in/x_00002.csv": 200}, ()) == []
+    found = differences(MANIFEST, {"in/x_00001.csv": None, "in/x_00002.csv": 7}, {"in/y"})
     assert [line.split()[:2] for line in found] == [
-        ["missing", "up/in/x_00001.csv"],
-        ["different", "up/in/x_00002.csv"],
-        ["extra", "up/in/y"],
+        ["missing", "in/x_00001.csv"],
+        ["different", "in/x_00002.csv"],
+        ["extra", "in/y"],
     ]
 
 
@@ -113,9 +115,9 @@ def test_files_that_look_like_this_runs_are_extra_and_others_are_not():
     there = [
         "x_00001.csv", "x_00003.csv", "x_1.csv", "x_00001.csv.0a1b2c3d.part", ".x_00002.csv.0a1b2c3d.part", "y.part",
     ]  # fmt: skip
-    assert folders(MANIFEST) == {"up/in"}
-    assert unexpected(MANIFEST, export, "up/in", there) == {
-        "up/in/x_00003.csv", "up/in/x_00001.csv.0a1b2c3d.part", "up/in/.x_00002.csv.0a1b2c3d.part",
+    assert folders(MANIFEST) == {"in"}
+    assert unexpected(MANIFEST, export, "in", there) == {
+        "in/x_00003.csv", "in/x_00001.csv.0a1b2c3d.part", "in/.x_00002.csv.0a1b2c3d.part",
     }  # fmt: skip
 
 

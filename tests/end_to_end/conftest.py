@@ -7,6 +7,9 @@ output      a folder of the test's own         bucket_output   a prefix of the t
 run         the pipeline in this process       export          the pipeline in a process of its own
 start       one that can be killed             flags           what every run of a test is given
 read_tree   an output as fastavro reads it     ledger          recorded runs, or files, as dicts
+delivery    exports to a folder of the test's own on the OpenSSH server
+deliver_to  the same to another server: `deliver_to(server.target(), server.root)`
+orders      `orders(200)`: a table of rows 1 to 200, that the test may change
 """
 
 from __future__ import annotations
@@ -28,8 +31,12 @@ import pytest
 from google.cloud.bigquery import SchemaField, Table
 
 from pipelines.bigquery_to_avro import main
+from tests.end_to_end.delivery import Delivery, as_config
 from tests.end_to_end.process import Finished, Started
+from tests.servers.sshd import Sshd
 from wharf.local.stack import LocalStack
+from wharf.model.config_environment import VARIABLES
+from wharf.model.delivery import SftpTarget
 
 ROOT = Path(__file__).parents[2]
 COLUMNS = [
@@ -43,6 +50,13 @@ READINGS = """
            CONCAT('v', CAST(MOD(n, 4) AS STRING)), n * 3
     FROM UNNEST(GENERATE_ARRAY(1, {rows})) AS n
 """
+
+ORDERS = [
+    SchemaField("id", "INT64", mode="REQUIRED"),
+    SchemaField("name", "STRING"),
+    SchemaField("changed_at", "TIMESTAMP"),
+    SchemaField("day", "DATE"),
+]
 
 
 @dataclass(frozen=True)
@@ -223,3 +237,50 @@ def count_by_sql(sql: Callable) -> Callable[..., dict[str, tuple[int, int]]]:
         }
 
     return count
+
+
+@pytest.fixture
+def deliver_to(
+    stack: LocalStack, sql: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Delivery]]:
+    for name, value in stack.environment.items():
+        monkeypatch.setenv(name, value)
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    made: list[Delivery] = []
+
+    def make(target: SftpTarget, remote: Path) -> Delivery:
+        folder = tmp_path / f"delivery-{len(made)}"
+        folder.mkdir()
+        metadata = f"{stack.project}.ledger.exports_{uuid.uuid4().hex[:8]}"
+        made.append(Delivery(folder, remote, as_config(target), stack.project, sql, metadata, stack.environment))
+        return made[-1]
+
+    yield make
+    for one in (started for delivery in made for started in delivery.started):
+        one.process.kill()
+        one.process.join()
+
+
+@pytest.fixture
+def delivery(deliver_to: Callable[..., Delivery], sshd: Sshd) -> Delivery:
+    remote = sshd.root / uuid.uuid4().hex
+    return deliver_to(sshd.target(directory=str(remote)), remote)
+
+
+@pytest.fixture(scope="session")
+def orders(make_table: Callable[..., str]) -> Callable[..., str]:
+    """Row `n` was changed `n` minutes after 2025-03-01 began, and is of the `n % 10`th day of March."""
+
+    def make(rows: int, first: int = 1) -> str:
+        return make_table(ORDERS, select_orders(first, rows) if rows else "")
+
+    return make
+
+
+def select_orders(first: int, last: int) -> str:
+    return (
+        "SELECT n, CONCAT('order ', CAST(n AS STRING)), "
+        "TIMESTAMP_ADD(TIMESTAMP '2025-03-01 00:00:00+00', INTERVAL n MINUTE), "
+        f"DATE_ADD(DATE '2025-03-01', INTERVAL MOD(n, 10) DAY) FROM UNNEST(GENERATE_ARRAY({first}, {last})) AS n"
+    )

@@ -1,7 +1,8 @@
-"""The pipeline in a process that can be killed: forked from one that has imported Beam, as that takes seconds."""
+"""A pipeline in a process that can be killed: forked from one that has imported Beam, as that takes seconds."""
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import sys
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["pipelines.bigquery_to_avro"])
+_CONTEXT.set_forkserver_preload(["pipelines.bigquery_to_avro", "pipelines.bigquery_to_sftp"])
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,13 @@ class Finished:
 
 
 class Started:
-    """`python -m pipelines.bigquery_to_avro WORDS` at work, with `variables` in its environment."""
+    """`python -m pipelines.NAME WORDS` at work, with `variables` in its environment."""
 
-    def __init__(self, words: Sequence[str], variables: dict[str, str], folder: Path) -> None:
+    def __init__(
+        self, words: Sequence[str], variables: dict[str, str], folder: Path, name: str = "bigquery_to_avro"
+    ) -> None:
         self._logs = (folder / "out.txt", folder / "err.txt")
-        self.process = _CONTEXT.Process(target=_main, args=(list(words), variables, *map(str, self._logs)))
+        self.process = _CONTEXT.Process(target=_main, args=(name, list(words), variables, *map(str, self._logs)))
         self.process.start()
 
     def signal_when(self, seen: Callable[[], bool], number: int) -> None:
@@ -48,10 +51,8 @@ class Started:
         return Finished(self.process.exitcode, *(log.read_text() if log.exists() else "" for log in self._logs))
 
 
-def _main(words: list[str], variables: dict[str, str], out: str, err: str) -> None:
+def _main(name: str, words: list[str], variables: dict[str, str], out: str, err: str) -> None:
     os.environ.update(variables)
     for number, path in ((1, out), (2, err)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), number)
-    from pipelines.bigquery_to_avro import main
-
-    sys.exit(main(words))
+    sys.exit(importlib.import_module(f"pipelines.{name}").main(words))

@@ -72,14 +72,19 @@ class RunLedger:
             scope,
         )
         if rivals:
-            mine = {"export_id": run["export_id"]}
-            bigquery.execute(self.client, f"DELETE FROM `{self.table}` WHERE export_id = @export_id", mine)
+            self.withdraw(run["export_id"])
             first = rivals[0]
             raise RunInProgress(
                 f"run {first['export_id']} ({first['job_id']}) is writing this window to {run['destination_uri']} "
                 f"since {first['started_at']:%Y-%m-%d %H:%M:%S} UTC and holds it until "
                 f"{first['lease_until']:%Y-%m-%d %H:%M:%S}: wait for it, or take over with --force"
             )
+
+    def withdraw(self, export_id: str) -> None:
+        """Forget a run that was claimed and has done nothing."""
+        bigquery.execute(
+            self.client, f"DELETE FROM `{self.table}` WHERE export_id = @export_id", {"export_id": export_id}
+        )
 
     def living(self, export_ids: list[str]) -> set[str]:
         """Those of `export_ids` that are RUNNING within their lease."""

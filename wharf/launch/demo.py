@@ -15,13 +15,24 @@ from wharf.launch.parser import add_command
 def register(commands: Any) -> None:
     """Add `demo` to the commands of a parser."""
     demo = add_command(commands, "demo", _demo, "run a pipeline on the embedded stack, without a cloud")
+    demo.add_argument(
+        "pipeline",
+        metavar="PIPELINE",
+        nargs="?",
+        choices=("avro", "sftp"),
+        default="avro",
+        help="avro (default): partitioned Avro files; sftp: files delivered to an SFTP server",
+    )
     demo.add_argument("--rows", metavar="N", type=_count, default=1_000_000, help="rows (default 1000000)")
     demo.add_argument("--dir", metavar="DIR", type=Path, help="work there (default: a temporary directory)")
     demo.add_argument("--keep", action="store_true", help="do not remove the temporary directory")
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from wharf.local.demo import run_demo
+    if arguments.pipeline == "sftp":
+        from wharf.local.demo_sftp import run_demo
+    else:
+        from wharf.local.demo import run_demo
 
     if arguments.dir:
         return run_demo(arguments)

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import posixpath
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from wharf.model.delivery import DeliveryResult, OutboundFile
@@ -28,9 +29,8 @@ _NAMES_SHOWN = 10
 class StagedName:
     """One file of a delivery."""
 
-    name: str  # on the server, below the export's directory
+    remote_path: str  # below the server's directory
     uri: str
-    remote_path: str
     rows: int
     bytes: int
     crc32c: str  # base64
@@ -63,6 +63,15 @@ class Manifest:
             OutboundFile(file.uri, file.remote_path, file.bytes, file.crc32c, self.export_id, again)
             for file in self.files
         ]
+
+    def renamed(self, paths: Mapping[str, str]) -> Manifest:
+        """With the last part of each file's path as in `paths`, by URI."""
+        files = (
+            replace(file, remote_path=posixpath.join(posixpath.dirname(file.remote_path), posixpath.basename(path)))
+            for file in self.files
+            if (path := paths.get(file.uri, file.remote_path))
+        )
+        return replace(self, files=tuple(files))
 
     def to_json(self) -> str:
         """As it is stored."""
@@ -149,13 +158,13 @@ def outcome(manifest: Manifest, results: Sequence[DeliveryResult]) -> dict[str, 
         "rows_exported": manifest.rows,
         "bytes_exported": sum(file.bytes for file in manifest.files),
         "files": len(manifest.files),
-        "file_name": names([file.name for file in manifest.files]),
+        "file_name": names([file.remote_path for file in manifest.files]),
     }
     if missing:
         first = by_path.get(missing[0].remote_path)
         why = first.error if first else "not tried"
         count = f"{len(missing)} of {len(manifest.files)} files are not on the server"
-        return totals | {"error_message": f"{count}; {missing[0].name}: {why}"}
+        return totals | {"error_message": f"{count}; {missing[0].remote_path}: {why}"}
     if manifest.watermark:
         totals |= {
             "last_exported_value": manifest.watermark.text,

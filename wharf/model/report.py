@@ -10,15 +10,21 @@ from wharf.model.schema import Field
 _SHOWN_PARTITIONS = 40
 
 
-def progress_line(counted: Mapping[str, int], seconds: float) -> str:
-    """`counted`: this process's counters, empty while others do the work; `seconds` since the run began."""
-    if not counted:
+def progress_line(counted_so_far: Mapping[str, int], seconds: float) -> str:
+    """`counted_so_far`: this process's counters, empty while others do the work; `seconds` since the run began."""
+    if not counted_so_far:
         return f"{seconds:4.0f} s  running"
-    rows, files = counted.get("rows_encoded", 0), counted.get("files_written", 0)
-    parts = [f"{rows:,} rows", f"{rows / max(seconds, 0.001):,.0f} rows/s", size(counted.get("bytes_spilled", 0))]
+    rows, files = counted_so_far.get("rows_encoded", 0), counted_so_far.get("files_written", 0)
+    parts = [
+        f"{rows:,} rows",
+        f"{rows / max(seconds, 0.001):,.0f} rows/s",
+        size(counted_so_far.get("bytes_spilled", 0)),
+    ]
     if files:
-        parts.append(f"{files:,} files")
-    if published := counted.get("partitions_published", 0):
+        parts.append(counted(files, "file"))
+    if delivered := counted_so_far.get("files_delivered", 0):
+        parts.append(f"{delivered:,} on the server, {size(counted_so_far.get('bytes_delivered', 0))}")
+    if published := counted_so_far.get("partitions_published", 0):
         parts.append(f"{published:,} partitions published")
     return f"{seconds:4.0f} s  " + "  ".join(parts)
 
@@ -111,6 +117,11 @@ def plan(
     if len(partitions) > _SHOWN_PARTITIONS:
         lines.append(f"  and {len(partitions) - _SHOWN_PARTITIONS:,} more")
     return "\n".join([*lines, "nothing was written"])
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def size(count: int) -> str:

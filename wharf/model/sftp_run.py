@@ -99,6 +99,11 @@ def new_export_id(export: SftpExport, date: dt.date, unique: str) -> str:
     return f"{export.name}-{date:%Y%m%d}-{unique}"
 
 
+def date_of(export_id: str) -> dt.date:
+    """The date of the run that `new_export_id` named."""
+    return dt.date.fromisoformat(export_id.rsplit("-", 2)[1])
+
+
 def temporary_table(export_id: str, metadata: TableId) -> TableId:
     """What a run's rows are materialised in: beside the metadata table, as that dataset is there for Wharf."""
     return metadata._replace(table="wharf_" + re.sub(r"[^A-Za-z0-9_]", "_", export_id))

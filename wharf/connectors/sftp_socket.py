@@ -1,0 +1,81 @@
+"""A socket that is asked rarely: it receives much at once, and gathers what is sent into few calls.
+
+paramiko asks for the sixteen bytes of a header, then for the rest of a packet, and hands each packet of 32 KiB to the
+system by itself. Every one of these calls gives up the interpreter lock, and costs more than what is done between
+them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+_RECEIVE_BYTES = 256 << 10
+_GATHERED_BYTES = 256 << 10
+
+
+class GatheringSocket:
+    """Stands before a socket, or what behaves like one, for `paramiko.Transport`.
+
+    One thread receives. Any thread may send; inside `gathered` what this thread sends is held back until there is
+    much of it, and what another one sends goes after it.
+    """
+
+    def __init__(self, way: Any) -> None:
+        self._way = way
+        self._received = b""
+        self._taken = 0
+        self._lock = threading.RLock()
+        self._gatherer: int | None = None  # a thread
+        self._gathered: list[bytes] = []
+        self._gathered_bytes = 0
+
+    def recv(self, most: int) -> bytes:
+        """Like a socket's."""
+        if self._taken == len(self._received):
+            self._received, self._taken = self._way.recv(_RECEIVE_BYTES), 0
+        part = self._received[self._taken : self._taken + most]
+        self._taken += len(part)
+        return part
+
+    def send(self, data: bytes) -> int:
+        """Like a socket's, but for what is gathered: that is taken whole.
+
+        Raises: OSError, and TimeoutError like a socket's, after which it can be called again.
+        """
+        with self._lock:
+            if self._gatherer == threading.get_ident():
+                self._gathered.append(data)
+                self._gathered_bytes += len(data)
+                if self._gathered_bytes >= _GATHERED_BYTES:
+                    self.flush()
+                return len(data)
+            self.flush()
+            sent: int = self._way.send(data)
+            return sent
+
+    @contextmanager
+    def gathered(self) -> Iterator[None]:
+        """Gather what this thread sends; all of it is sent when the block ends."""
+        self._gatherer = threading.get_ident()
+        try:
+            yield
+        finally:
+            self._gatherer = None
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what was gathered."""
+        with self._lock:
+            data = memoryview(b"".join(self._gathered))
+            self._gathered, self._gathered_bytes = [], 0
+            while data:
+                try:
+                    data = data[self._way.send(data) :]
+                except TimeoutError:
+                    pass  # paramiko's sockets time out ten times a second; a closed one raises another error
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._way, name)
