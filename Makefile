@@ -27,8 +27,9 @@ check: $(VENV)/wharf.stamp ## Lint, check types, the direction of imports and ge
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --quiet tests/test_layers.py tests/test_docs.py
 
-bench: $(VENV)/bench.stamp ## Run the benchmarks (pyspark needs a Java runtime)
+bench: $(VENV)/bench.stamp ## Run the benchmarks (pyspark needs a Java runtime; sshd, sftp and rclone where installed)
 	$(BIN)/python benchmarks/bigquery_to_avro.py
+	$(BIN)/python benchmarks/bigquery_to_sftp.py
 
 lock: $(VENV)/wharf.stamp ## Resolve the lock files again after a change of dependencies
 	$(COMPILE) pyproject.toml --extra dev --output-file requirements/dev.txt

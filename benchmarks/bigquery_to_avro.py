@@ -5,13 +5,8 @@ python benchmarks/bigquery_to_avro.py [--rounds 5] [--only encode,pipeline,parti
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
 import shutil
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,8 +16,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # run as a script, Python looks beside it only
 
-from benchmarks import data, results, table  # noqa: E402
-from benchmarks.measured import Measured  # noqa: E402
+from benchmarks import data, table  # noqa: E402
+from benchmarks.bench import Bench, arguments, run_sections  # noqa: E402
 from benchmarks.results import Bar, Contender, at_least, ratio  # noqa: E402
 from wharf.local.stack import LocalStack  # noqa: E402
 
@@ -31,44 +26,20 @@ DAYS, MANY_DAYS = 31, 365
 
 
 @dataclass(frozen=True)
-class Bench:
-    """What all sections share; `scale` divides the row counts, for a try."""
+class ExportBench(Bench):
+    """What all sections share. Row counts are those of a whole benchmark, and divided by `scale`."""
 
-    folder: Path
-    rounds: int
-    scale: int
     spark_python: str
 
     def rows(self, full: int) -> int:
         return full // self.scale
 
     def run(self, contender: Contender, name: str, environment: dict[str, str] | None = None, **keywords: Any) -> None:
-        """Run one contender once in a new process, and note what came of it."""
-        output = Path(str(keywords.get("output", self.folder / "none")))
-        done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.worker", name, json.dumps(keywords)],
-            cwd=ROOT,
-            env=os.environ | (environment or {}),
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        )
-        for made in (output, Path(f"{output}.warm")):
-            shutil.rmtree(made, ignore_errors=True)
-        told = json.loads(done.stdout.splitlines()[-1])
-        if "skipped" in told:
-            contender.skipped = told["skipped"]
-            print(f"  {contender.title}: skipped: {contender.skipped}", flush=True)
-            return
-        run = Measured(**told)
-        contender.runs.append(run)
-        peak = "" if run.peak_rss_bytes is None else f", peak {run.peak_rss_bytes / 2**20:,.0f} MiB"
-        print(f"  {contender.title}: {run.rows_per_second:,.0f} rows/s, {run.seconds:.1f} s{peak}", flush=True)
-
-    def each_round(self) -> Iterator[int]:
-        for number in range(1, self.rounds + 1):
-            print(f" round {number} of {self.rounds}", flush=True)
-            yield number
+        """As `Bench.run`; what the contender wrote to its `output` is removed."""
+        super().run(contender, name, environment, **keywords)
+        if output := keywords.get("output"):
+            for made in (output, f"{output}.warm"):
+                shutil.rmtree(made, ignore_errors=True)
 
     @contextmanager
     def stack(self) -> Iterator[LocalStack]:
@@ -92,7 +63,7 @@ class Bench:
         )
 
 
-def encode(bench: Bench) -> str:
+def encode(bench: ExportBench) -> str:
     """Arrow batches to uncompressed Avro in memory."""
     large, small = (Contender(f"Wharf, batches of {size:,}") for size in (262_144, 65_536))
     ordered = Contender("Wharf, batches of 262,144, brought into the order of 496 partitions")
@@ -112,10 +83,10 @@ def encode(bench: Bench) -> str:
     bars += [at_least("batches of 262,144 against DuckDB", ratio(large, duckdb) or 0, 6)]
     bars += [at_least("batches of 65,536 against fastavro", ratio(small, fastavro) or 0, 120)]
     bars += [at_least("batches of 65,536 against DuckDB", ratio(small, duckdb) or 0, 6)]
-    return _section("Encoding", about, bench, [large, small, ordered, fastavro, duckdb], bars)
+    return bench.section("Encoding", about, [large, small, ordered, fastavro, duckdb], bars)
 
 
-def pipeline(bench: Bench) -> str:
+def pipeline(bench: ExportBench) -> str:
     """The whole pipeline through the embedded stack."""
     main, small = Contender("Wharf, 496 partitions"), Contender("Wharf, 496 partitions, batches of 1,000 rows")
     dicts = Contender("dicts through Beam's WriteToFiles, 496 partitions")
@@ -137,10 +108,10 @@ def pipeline(bench: Bench) -> str:
     )
     bars = [at_least("against dicts", ratio(main, dicts) or 0, 30)]
     bars += [at_least("batches of 1,000 rows against the emulator's", ratio(small, main) or 0, 0.5)]
-    return _section("Whole pipeline", about, bench, [main, dicts, small], bars)
+    return bench.section("Whole pipeline", about, [main, dicts, small], bars)
 
 
-def partitions(bench: Bench) -> str:
+def partitions(bench: ExportBench) -> str:
     """The whole pipeline into twelve times as many partitions."""
     few, many = Contender("Wharf, 496 partitions"), Contender("Wharf, 5,840 partitions")
     for _ in bench.each_round():
@@ -149,10 +120,10 @@ def partitions(bench: Bench) -> str:
             bench.export(many, stack, 20_000_000, MANY_DAYS)
     about = "The pipeline above, on the rows of a month and on as many of a year."
     bars = [at_least("5,840 partitions against 496", ratio(many, few) or 0, 0.5)]
-    return _section("Many partitions", about, bench, [few, many], bars)
+    return bench.section("Many partitions", about, [few, many], bars)
 
 
-def spark(bench: Bench) -> str:
+def spark(bench: ExportBench) -> str:
     """The same Parquet files, partitioned by Wharf's transforms and by Spark."""
     rows, warm_rows = bench.rows(10_000_000), bench.rows(2_000_000)
     folder, warm, output = (bench.folder / name for name in ("parquet", "parquet_warm", "out"))
@@ -184,10 +155,10 @@ def spark(bench: Bench) -> str:
     if variants[4].runs:
         best_ratio = min(found for theirs in variants.values() if (found := ratio(wharf, theirs)))
         bars = [at_least("against the better of Spark's variants", best_ratio, 3.5)]
-    return _section("Parquet, against Spark", about, bench, contenders, bars)
+    return bench.section("Parquet, against Spark", about, contenders, bars)
 
 
-def memory(bench: Bench) -> str:
+def memory(bench: ExportBench) -> str:
     """Peak memory of the pipeline's process, for ten and for fifty million rows."""
     less, more = (Contender(f"Wharf, {bench.rows(full) // 10**6} million rows") for full in (10_000_000, 50_000_000))
     for _ in bench.each_round():
@@ -200,35 +171,21 @@ def memory(bench: Bench) -> str:
     if few and many:
         bars.append(Bar("50 million rows: below 800 MiB", f"{many:,.0f} MiB", many < 800))
         bars.append(Bar("50 against 10 million: at most +15 %", f"{many / few - 1:+.1%}", many <= few * 1.15))
-    return _section("Memory", about, bench, [less, more], bars)
-
-
-def _section(title: str, about: str, bench: Bench, contenders: list[Contender], bars: list[Bar]) -> str:
-    return results.section(title, f"{about}\n\n{results.circumstances(bench.rounds)}", contenders, bars)
+    return bench.section("Memory", about, [less, more], bars)
 
 
 SECTIONS = {"encode": encode, "pipeline": pipeline, "partitions": partitions, "spark": spark, "memory": memory}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", default=",".join(SECTIONS), help="sections, separated by commas")
-    parser.add_argument("--quick", action="store_true", help="a tenth of the rows, one round; prints, writes nothing")
+    parser = arguments(__doc__, SECTIONS)
     parser.add_argument("--spark_python", default=sys.executable, help="an interpreter with pyspark")
     args = parser.parse_args()
-    names = args.only.split(",")
-    if unknown := set(names) - SECTIONS.keys():
-        parser.error(f"--only: {', '.join(sorted(unknown))} is none of {', '.join(SECTIONS)}")
-    with tempfile.TemporaryDirectory(prefix="wharf-bench-", ignore_cleanup_errors=True) as folder:
-        quick = args.quick
-        bench = Bench(Path(folder), 1 if quick else args.rounds, 10 if quick else 1, args.spark_python)
-        for name in names:
-            print(name, flush=True)
-            text = SECTIONS[name](bench)
-            print(f"\n{text}", flush=True)
-            if not quick:
-                results.write(Path(__file__).with_name("RESULTS.md"), [text])
+
+    def make(folder: Path, rounds: int, scale: int) -> ExportBench:
+        return ExportBench(folder, rounds, scale, args.spark_python)
+
+    run_sections(parser, args, SECTIONS, make)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,12 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Measured:
-    """Rows written and counted, seconds of work, and the working process's peak RSS in bytes."""
+    """Rows (or what else is counted) that are in the output, seconds of work, and the process's peak RSS in bytes."""
 
     rows: int
     seconds: float
     peak_rss_bytes: int | None
+    note: str = ""  # what else came of it
 
     @property
     def rows_per_second(self) -> float:

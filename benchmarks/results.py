@@ -14,7 +14,7 @@ from statistics import median
 
 from benchmarks.measured import Measured
 
-_PACKAGES = ("apache-beam", "pyarrow", "numpy", "numba", "fastavro", "duckdb", "duckdb-extension-avro", "bqemulator")
+PACKAGES = ("apache-beam", "pyarrow", "numpy", "numba", "fastavro", "duckdb", "duckdb-extension-avro", "bqemulator")
 
 
 @dataclass
@@ -22,12 +22,13 @@ class Contender:
     """One row of a table: what ran, and its runs so far, or why it could not run."""
 
     title: str
+    unit: str = "rows"  # what its runs count
     runs: list[Measured] = field(default_factory=list)
     skipped: str = ""
 
     @property
     def rate(self) -> float:
-        """Median, in rows a second."""
+        """Median, in units a second."""
         return median(run.rows_per_second for run in self.runs)
 
     @property
@@ -57,19 +58,26 @@ def ratio(ours: Contender, theirs: Contender) -> float | None:
     return median(one.rows_per_second / other.rows_per_second for one, other in pairs) if pairs else None
 
 
+def number(rate: float) -> str:
+    """A rate with as many digits as are of use."""
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
+
+
 def section(title: str, about: str, contenders: Sequence[Contender], bars: Sequence[Bar]) -> str:
     """A section of RESULTS.md as Markdown."""
+    unit = contenders[0].unit
     lines = [f"## {title}", "", about, ""]
-    lines += ["| | rows | rounds | rows/s, median | min - max | peak RSS, MiB |", "|---|--:|--:|--:|--:|--:|"]
+    lines += [f"| | {unit} | rounds | {unit}/s, median | min - max | peak RSS, MiB |", "|---|--:|--:|--:|--:|--:|"]
     for contender in contenders:
         if not contender.runs:
             lines.append(f"| {contender.title} | | 0 | skipped: {contender.skipped} | | |")
             continue
         rates = [run.rows_per_second for run in contender.runs]
         peak = contender.peak_mib
+        note = f", {note}" if (note := contender.runs[0].note) else ""
         lines.append(
-            f"| {contender.title} | {contender.runs[0].rows:,} | {len(rates)} | {contender.rate:,.0f} "
-            f"| {min(rates):,.0f} - {max(rates):,.0f} | {'' if peak is None else f'{peak:,.0f}'} |"
+            f"| {contender.title}{note} | {contender.runs[0].rows:,} | {len(rates)} | {number(contender.rate)} "
+            f"| {number(min(rates))} - {number(max(rates))} | {'' if peak is None else f'{peak:,.0f}'} |"
         )
     if bars:
         lines += ["", "| bar | found | |", "|---|--:|---|"]
@@ -85,9 +93,9 @@ def write(path: Path, sections: Sequence[str]) -> None:
     path.write_text("\n\n".join([_HEAD.strip(), *kept.values()]) + "\n")
 
 
-def circumstances(rounds: int) -> str:
+def circumstances(rounds: int, packages: Sequence[str] = PACKAGES) -> str:
     """Date, machine and versions, without anything that names the machine."""
-    versions = [f"{name} {found}" for name in _PACKAGES if (found := _version(name))]
+    versions = [f"{name} {found}" for name in packages if (found := _version(name))]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
         f"{dt.datetime.now(dt.UTC):%Y-%m-%d}, {rounds} alternating rounds, {_cpu()}, {os.cpu_count()} cores, "
@@ -112,9 +120,10 @@ _HEAD = """
 # Results
 
 Written by `make bench`, or one section at a time with
-`python benchmarks/bigquery_to_avro.py --only encode` (`pipeline`, `partitions`, `spark`, `memory`).
+`python benchmarks/bigquery_to_avro.py --only encode` (`pipeline`, `partitions`, `spark`, `memory`) and
+`python benchmarks/bigquery_to_sftp.py --only csv` (`gzip`, `large`, `small`, `far_large`, `far_medium`, `far_small`).
 
 Contenders take turns (A B C A B C ...), each run in a new process; a ratio is the median of the rounds' own
-ratios. The clock starts after imports and stops when the output is complete. The rows in each output are counted
-by another reader, and a run that lost any has no rate. Machines differ, so do minutes: read the ratios first.
+ratios. The clock starts after imports and stops when the output is complete. What each run put out is counted by
+another reader, and a run that lost any has no rate. Machines differ, so do minutes: read the ratios first.
 """

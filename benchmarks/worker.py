@@ -1,18 +1,12 @@
-"""One run of one contender in a process of its own: `python -m benchmarks.worker CONTENDER JSON`.
-
-The last line on stdout is JSON: the fields of `Measured`, or {"skipped": reason}.
-"""
+"""One run of one contender in a process of its own: `python -m benchmarks.worker CONTENDER JSON`."""
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from benchmarks import data, ours, peers, spark_peer, table
+from benchmarks.bench import tell
 from benchmarks.measured import Measured
 from transforms.read_bigquery import ReadFromBigQuery
 from wharf.connectors.endpoints import Endpoints
@@ -41,10 +35,5 @@ CONTENDERS: dict[str, Callable[..., Measured | str]] = {
 }
 
 
-def main(name: str, keywords: dict[str, Any]) -> None:
-    outcome = CONTENDERS[name](**keywords)
-    print(json.dumps({"skipped": outcome} if isinstance(outcome, str) else asdict(outcome)))
-
-
 if __name__ == "__main__":
-    main(sys.argv[1], json.loads(sys.argv[2]))
+    tell(CONTENDERS)
