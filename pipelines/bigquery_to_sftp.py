@@ -16,13 +16,13 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 from google.api_core.exceptions import GoogleAPIError
-from transforms.write_sftp import WriteToSftp
 
 from pipelines import running
 from pipelines.sftp_export_run import Done, Ready, Unfinished, plan, resolve, take
 from transforms.conclude_delivery import ConcludeDeliveries
 from transforms.read_bigquery import ReadFromBigQuery
 from transforms.stage_delivery import StageDelivery
+from transforms.write_sftp import WriteToSftp
 from wharf.connectors import bigquery
 from wharf.connectors.announce import Announcer
 from wharf.connectors.config import load_config
@@ -73,7 +73,7 @@ def build(pipeline: beam.Pipeline, job: Job, runs: Sequence[Ready | Unfinished])
             >> StageDelivery(export, run.run.format, run.draft, run.increment, temporary, deliveries)
         )
     sealed = manifests | "Manifests" >> beam.Flatten()
-    again = frozenset(run.manifest.export_id for run in runs if isinstance(run, Unfinished))
+    again = frozenset(_id(run) for run in runs if isinstance(run, Unfinished) or run.again)
     sent = (
         sealed
         | "Files" >> beam.FlatMap(lambda manifest: manifest.outbound(again=manifest.export_id in again))
@@ -81,6 +81,10 @@ def build(pipeline: beam.Pipeline, job: Job, runs: Sequence[Ready | Unfinished])
     )
     results = (sent.delivered, sent.rejected) | "Results" >> beam.Flatten()
     return (sealed, results) | "Conclude" >> ConcludeDeliveries(job.deliveries, job.announcer)
+
+
+def _id(run: Ready | Unfinished) -> str:
+    return run.manifest.export_id if isinstance(run, Unfinished) else run.draft.export_id
 
 
 def run_exports(job: Job, exports: Sequence[SftpExport], dates: Mapping[str, dt.date]) -> int:
@@ -134,7 +138,7 @@ def _take(job: Job, export: SftpExport, date: dt.date) -> Ready | Unfinished | D
 def execute(job: Job, runs: Sequence[Ready | Unfinished]) -> int:
     """Run what is taken, and see to it that each run ends in the ledger. -> exit code."""
     ledger, watched = job.deliveries.ledger, running.is_watched(job.options)
-    ids = [run.manifest.export_id if isinstance(run, Unfinished) else run.draft.export_id for run in runs]
+    ids = [_id(run) for run in runs]
     failed: BaseException | None = None
     try:
         pipeline = beam.Pipeline(options=job.options)

@@ -108,6 +108,7 @@ class Ready:
     query: str  # materialised into the request's table first; empty: the table is read as it is
     increment: Increment | None
     draft: Manifest
+    again: bool = False  # whether an earlier run of the same rows may have sent some
 
 
 @dataclass(frozen=True)
@@ -176,13 +177,18 @@ def _block_bytes(export: SftpExport) -> int:
 def take(run: Resolved, lease: dt.timedelta, *, force: bool) -> Ready | Unfinished | Done:
     """Take the export: nobody else runs it now. What an earlier run left unfinished goes first.
 
+    `force` begins anew what was left unfinished, but for an increment: that may have arrived in part, and would be
+    sent a second time under other names. It is begun anew only if its staged files are gone.
+
     Raises: UsageError, RunInProgress.
     """
     deliveries, name = run.deliveries, run.export.name
     deliveries.ensure_tables(run.source.location)
-    unfinished = [] if force else [left for left in deliveries.unfinished(name) if _is_of(left, run)]
+    unfinished = [left for left in deliveries.unfinished(name) if _is_of(left, run)]
+    if force:
+        unfinished = [left for left in unfinished if run.window is None and deliveries.is_staged(left)]
     if unfinished:
-        deliveries.take_again(unfinished[0], lease, running.local_job_id())
+        deliveries.take_again(unfinished[0], lease, running.local_job_id(), force=force)
         return Unfinished(unfinished[0])
     if not force and (done := _done(run)):
         return done
@@ -191,11 +197,11 @@ def take(run: Resolved, lease: dt.timedelta, *, force: bool) -> Ready | Unfinish
         deliveries.ledger.withdraw(run.export_id)
         return done
     try:
-        for left in deliveries.unfinished(name) if force else ():
-            if _is_of(left, run):  # its rows are exported anew, and must not be sent by it as well
-                deliveries.discard(name, left.export_id)
+        given_up = [left for left in deliveries.unfinished(name) if _is_of(left, run)] if force else []
+        for left in given_up:  # its rows are exported anew, and must not be sent by it as well
+            deliveries.discard(name, left.export_id)
         deliveries.sweep(name, run.moment)
-        return _ready(run)
+        return dataclasses.replace(_ready(run), again=bool(given_up))
     except BaseException as error:
         deliveries.ledger.fail(run.export_id, str(error) or type(error).__name__)
         raise

@@ -165,6 +165,11 @@ class Deliveries:
         row |= {"destination_uri": manifest.destination, "job_id": job_id}
         self.ledger.claim(row, lease, force=force)
 
+    def is_staged(self, manifest: Manifest) -> bool:
+        """Whether all files of a run are still in the staging folder."""
+        folder = Folder(self.staging, manifest.export_name, manifest.export_id)
+        return {file.uri for file in manifest.files} <= set(self.storage.list(f"{folder.files}/"))
+
     def manifest(self, uri: str) -> Manifest:
         """Raises: UsageError if there is none."""
         text = self.storage.read_all(uri)

@@ -10,10 +10,12 @@ it goes on: a file that was renamed is not sent twice.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from itertools import islice
 
 from wharf.connectors import sftp_packets as sftp
+from wharf.connectors.sftp_folders import Leftovers
 from wharf.connectors.sftp_packets import Reply, Request
 from wharf.connectors.sftp_protocol import Session, Steps
 from wharf.connectors.sftp_refusals import Refused
@@ -36,6 +38,7 @@ class FileWriter:
         self._profile = target.delivery
         self._transfer = Transfer(session, reader, invite)
         self.share = self._transfer.share
+        self._leftovers = Leftovers()
         self._direct = self._profile.write == "direct"
         self._looks = self._profile.verify != "none"
         self._keeps = self._profile.overwrite in {"version", "fail"}  # what is there already
@@ -48,7 +51,10 @@ class FileWriter:
 
         Raises: FileRefused; what was written of it is removed then, as far as the server lets us.
         """
+        if upload.file.again and not upload.attempts:
+            yield from self._leftovers.remove(upload.wanted)
         last = False
+        upload.began = upload.began or time.monotonic()
         while True:
             upload.attempts += 1
             try:

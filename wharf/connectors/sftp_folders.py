@@ -1,8 +1,12 @@
-"""Making the folders that files go to: once each on a connection, whoever else makes them at the same time."""
+"""The folders that files go to: making them, and removing what earlier attempts left there.
+
+Once each on a connection, whoever else does it at the same time.
+"""
 
 from __future__ import annotations
 
 import posixpath
+import re
 from concurrent.futures import Future
 
 from wharf.connectors import sftp_packets as sftp
@@ -35,3 +39,34 @@ class Folders:
             reason = "" if made.code == sftp.OK else made.reason
         tried.set_result(reason)
         return reason
+
+
+class Leftovers:
+    """The temporary files in the folders that one connection has looked into."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, Future[list[str]]] = {}
+
+    def remove(self, path: str) -> Steps[None]:
+        """Remove what attempts at `path` that are over have left beside it, as far as the server lets us."""
+        folder, name = posixpath.split(path)
+        if folder not in self._found:
+            self._found[folder] = Future()
+            listed = yield from _temporary_files(folder)
+            self._found[folder].set_result(listed)
+        names: list[str] = yield self._found[folder]
+        own = re.compile(rf"\.?{re.escape(name)}\.[0-9a-f]{{8}}\.part")
+        for other in filter(own.fullmatch, names):
+            yield sftp.remove(posixpath.join(folder, other))
+
+
+def _temporary_files(folder: str) -> Steps[list[str]]:
+    """Their names; none of a folder that cannot be listed."""
+    opened = yield sftp.open_folder(folder)
+    if opened.code != sftp.OK:
+        return []
+    names: list[str] = []
+    while (read := (yield sftp.read_folder(opened.handle))).code == sftp.OK:
+        names += [name for name in read.files if name.endswith(".part")]
+    yield sftp.close(opened.handle)
+    return names

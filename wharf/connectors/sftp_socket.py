@@ -7,6 +7,7 @@ them.
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import Any
 
 _RECEIVE_BYTES = 256 << 10
 _GATHERED_BYTES = 256 << 10
+_TCP = {socket.AF_INET, socket.AF_INET6}
 
 
 class GatheringSocket:
@@ -27,6 +29,9 @@ class GatheringSocket:
         self._way = way
         self._received = b""
         self._taken = 0
+        # Some servers hold back a short answer until the one before is acknowledged, which the system does only after
+        # 40 ms unless it is told not to wait; it forgets that again and again.
+        self._may_hurry = hasattr(socket, "TCP_QUICKACK") and getattr(way, "family", None) in _TCP
         self._lock = threading.RLock()
         self._gatherer: int | None = None  # a thread
         self._gathered: list[bytes] = []
@@ -35,6 +40,8 @@ class GatheringSocket:
     def recv(self, most: int) -> bytes:
         """Like a socket's."""
         if self._taken == len(self._received):
+            if self._may_hurry:
+                self._way.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
             self._received, self._taken = self._way.recv(_RECEIVE_BYTES), 0
         part = self._received[self._taken : self._taken + most]
         self._taken += len(part)

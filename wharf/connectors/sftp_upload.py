@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from wharf.connectors.sftp_source import Pieces
 from wharf.model.delivery import DeliveryResult, OutboundFile, SftpTarget
@@ -32,7 +32,7 @@ class Upload:
     whole: bytes | Future[bytes] | None = None  # a small file's content, read ahead
     pieces: Pieces | None = None  # a large file's
     attempts: int = 0
-    began: float = field(default_factory=time.monotonic)
+    began: float = 0.0  # on the monotonic clock, when it was first tried
     losses: int = 0  # connections that broke, one after the other, while it made no progress
     arrived_before: int = 0  # bytes, when the last one broke
 

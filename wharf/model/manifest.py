@@ -67,7 +67,7 @@ class Manifest:
     def renamed(self, paths: Mapping[str, str]) -> Manifest:
         """With the last part of each file's path as in `paths`, by URI."""
         files = (
-            replace(file, remote_path=posixpath.join(posixpath.dirname(file.remote_path), posixpath.basename(path)))
+            replace(file, remote_path=_named(file.remote_path, path))
             for file in self.files
             if (path := paths.get(file.uri, file.remote_path))
         )
@@ -135,7 +135,7 @@ def file_rows(manifest: Manifest, results: Sequence[DeliveryResult], now: dt.dat
                 "rows": file.rows,
                 "bytes": file.bytes,
                 "crc32c": file.crc32c,
-                "remote_path": result.remote_path if result else file.remote_path,
+                "remote_path": _named(file.remote_path, result.remote_path) if result else file.remote_path,
                 "attempts": result.attempts if result else 0,
                 "status": FAILED if error else SUCCESS,
                 "error_message": error or None,
@@ -179,6 +179,11 @@ def names(listed: Sequence[str]) -> str | None:
         return None
     more = f" and {len(listed) - _NAMES_SHOWN} more" if len(listed) > _NAMES_SHOWN else ""
     return ", ".join(listed[:_NAMES_SHOWN]) + more
+
+
+def _named(path: str, other: str) -> str:
+    """`path` with the last part of `other`, which may be the whole path on the server."""
+    return posixpath.join(posixpath.dirname(path), posixpath.basename(other))
 
 
 def _text(value: Any) -> str:
