@@ -87,7 +87,7 @@ def small(bench: SftpBench) -> str:
 
 def far_large(bench: SftpBench) -> str:
     """One large file, far away."""
-    megabytes = 128 // bench.scale
+    megabytes = 512 // bench.scale
     ours = wharf("striped over 4 connections, default profile otherwise", "MB", stripes=4)
     single = wharf("default profile (one connection)", "MB")
     (sftp,), rclone = sftps("MB"), rclone_default("MB")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import posixpath
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -108,6 +108,9 @@ class _Deliver(beam.DoFn):
         for result in results:
             _counted(result)
         sound = [file for file in self._files if file not in mistakes]
+        if target.delivery.overwrite in {"version", "fail"}:
+            # A repeated bundle does not know what the one before has sent, and must not make a second copy.
+            sound = [replace(file, again=True) for file in sound]
         connections = min(target.delivery.max_connections, self._slots * target.delivery.stripes)
         results += sftp.deliver(sound, target, endpoints, connections=connections, on_result=_counted)
         for result in results:

@@ -36,7 +36,7 @@ class LocalStorage:
         if file is None or file.name != part.uri:
             if file:
                 file.close()
-            file = self._reading.file = open(part.uri, "rb")  # noqa: SIM115 - kept for the next part
+            file = self._reading.file = open(part.uri, "rb", buffering=0)  # noqa: SIM115 - kept for the next part
         data = os.pread(file.fileno(), part.length, part.offset)
         if len(data) != part.length:
             raise RunFailed(f"{part.uri} ends before byte {part.offset + part.length}")

@@ -22,6 +22,8 @@ from paramiko import ssh_exception
 
 from wharf.connectors.sftp_host_keys import HostKey, Trust
 from wharf.connectors.sftp_login import Credentials, log_in
+from wharf.connectors.sftp_packetizer import Packetizer
+from wharf.connectors.sftp_socket import GatheringSocket
 from wharf.connectors.sftp_way import by_command, by_tcp, last_line
 from wharf.model.delivery import SftpTarget
 from wharf.model.errors import ConnectionLost, ServerRefused, UsageError, WharfError
@@ -211,7 +213,12 @@ def _shake_hands(target: SftpTarget, key_types: tuple[str, ...], jump: Connectio
             way = by_tcp(target, held)
         except (OSError, UnicodeError) as error:
             raise as_wharf_error(error, target) from error
-    transport = _Transport(way, default_window_size=_WINDOW, default_max_packet_size=_PACKET)
+    transport = _Transport(
+        GatheringSocket(way),
+        default_window_size=_WINDOW,
+        default_max_packet_size=_PACKET,
+        packetizer_class=Packetizer,
+    )
     held.callback(_end, transport)
     _prefer(transport, key_types, target.delivery.timeout)
     try:

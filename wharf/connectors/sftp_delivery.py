@@ -10,8 +10,8 @@ from __future__ import annotations
 import random
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 
@@ -21,7 +21,7 @@ from wharf.connectors.sftp_connection import Connection, connect
 from wharf.connectors.sftp_files import FileWriter
 from wharf.connectors.sftp_protocol import Session, Steps
 from wharf.connectors.sftp_source import Reader
-from wharf.connectors.sftp_transfer import UNDER_WAY_BYTES, WHOLE_BYTES
+from wharf.connectors.sftp_transfer import STRIPED_BYTES, UNDER_WAY_BYTES, WHOLE_BYTES
 from wharf.connectors.sftp_upload import Upload
 from wharf.connectors.storage import Range, open_storage
 from wharf.model.delivery import DeliveryResult, SftpTarget
@@ -71,27 +71,36 @@ class Delivery:
                 self._stop()
         return self._results
 
-    def take(self) -> tuple[Upload | None, Upload | None]:
-        """(the next file, or a large one to share in, which goes first)."""
+    def take(self, known: Collection[Upload]) -> tuple[Upload | None, Upload | None]:
+        """(the next file, or a large one to share in, which goes first and is none of `known`)."""
         with self._lock:
             if self._stopped.is_set():
                 return None, None
-            if self._invitations:
-                return None, self._invitations.popleft()
+            for upload in self._invitations:
+                if upload not in known:
+                    self._invitations.remove(upload)
+                    return None, upload
             if not self._queue:
                 return None, None
             upload = self._queue.popleft()
+            if upload.file.bytes >= STRIPED_BYTES:  # at once: connections for it are made while it is being opened
+                upload.begun = Future()
+                self._invitations.extend([upload] * (self.target.delivery.stripes - 1))
             self._read_ahead()
             return upload, None
 
-    def invite(self, upload: Upload) -> None:
-        """Let others share in a large file."""
+    def withdraw(self, upload: Upload) -> None:
+        """Invite nobody any more to share in a file: it has ended, or is queued again."""
         with self._lock:
-            self._invitations.extend([upload] * (self.target.delivery.stripes - 1))
+            if not self._invitations:
+                return
+            self._invitations = deque(other for other in self._invitations if other is not upload)
 
     def reader(self, uri: str) -> Reader:
         """What reads a staged file."""
         in_cloud = uri.startswith("gs://")
+        if found := self._readers.get(in_cloud):
+            return found
         with self._lock:
             if in_cloud not in self._readers:
                 self._readers[in_cloud] = Reader(open_storage(uri, self._endpoints))
@@ -144,7 +153,7 @@ class Delivery:
     def _leave(self, error: WharfError | None = None) -> bool:
         """End a thread for which nothing is left, or that has no connection: the last one's `error` is every file's."""
         with self._lock:
-            if not error and self._queue and not self._stopped.is_set():
+            if not error and (self._queue or self._invitations) and not self._stopped.is_set():
                 return False
             self._threads -= 1
             while error and not self._threads and self._queue:
@@ -157,6 +166,8 @@ class Delivery:
         given_up = False
         with self._lock:
             for upload in uploads:
+                self.withdraw(upload)
+                upload.release()
                 if upload.lost() < attempts:
                     self._queue.appendleft(upload)
                 else:
@@ -192,10 +203,11 @@ class Line:
 
     def __init__(self, delivery: Delivery, session: Session, losses: int) -> None:
         self.under_way: set[Upload] = set()
+        self._known: set[Upload] = set()  # large files that it writes or shares in, once each
         self._finished = 0
         self._delivery = delivery
         self._session = session
-        self._writer = FileWriter(session, delivery.target, delivery.reader, delivery.invite)
+        self._writer = FileWriter(session, delivery.target, delivery.reader)
         self._limit = min(
             delivery.target.delivery.open_files, session.open_files or delivery.target.delivery.open_files
         )
@@ -211,10 +223,14 @@ class Line:
         """The steps of one more file, while there is room for it."""
         if running >= self._most or (running and self._bytes >= _CONNECTION_BYTES):
             return None
-        upload, shared = self._delivery.take()
+        upload, shared = self._delivery.take(self._known)
         if shared:
+            self._known.add(shared)
             return self._weighed(shared, self._writer.share(shared))
-        return self._weighed(upload, self._deliver(upload)) if upload else None
+        if not upload:
+            return None
+        self._known.add(upload)
+        return self._weighed(upload, self._deliver(upload))
 
     def _weighed(self, upload: Upload, steps: Steps[None]) -> Steps[None]:
         weight = min(upload.file.bytes, UNDER_WAY_BYTES)
@@ -231,6 +247,7 @@ class Line:
         else:
             result = upload.result(skipped=skipped)
         self.under_way.discard(upload)
+        self._delivery.withdraw(upload)
         self._finished += 1
         self._most = min(self._limit, 2 * self._most)
         self._delivery.finish(result)

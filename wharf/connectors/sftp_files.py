@@ -29,14 +29,12 @@ _VERSIONS_AT_ONCE = 16
 
 
 class FileWriter:
-    """Delivers files over one session. `invite` asks other connections to share in a large one."""
+    """Delivers files over one session."""
 
-    def __init__(
-        self, session: Session, target: SftpTarget, reader: Callable[[str], Reader], invite: Callable[[Upload], None]
-    ) -> None:
+    def __init__(self, session: Session, target: SftpTarget, reader: Callable[[str], Reader]) -> None:
         self._target = target
         self._profile = target.delivery
-        self._transfer = Transfer(session, reader, invite)
+        self._transfer = Transfer(session, reader)
         self.share = self._transfer.share
         self._leftovers = Leftovers()
         self._direct = self._profile.write == "direct"

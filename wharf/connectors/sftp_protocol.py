@@ -20,14 +20,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import paramiko
 
 from wharf.connectors import sftp_packets as sftp
+from wharf.connectors.sftp_outlet import Outlet
 from wharf.connectors.sftp_packets import Malformed, Reply, Request
-from wharf.connectors.sftp_socket import GatheringSocket
 from wharf.model.errors import ConnectionLost, ServerRefused
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ Steps = Generator[Any, Any, T]
 _BEST_BYTES = 255 << 10  # of one read or write: what OpenSSH takes besides the packet's other fields
 _SAFE_BYTES = 32 << 10  # what every server must take
 _RECEIVE_BYTES = 1 << 20
-_SSH_OVERHEAD = 64  # what paramiko keeps free of a packet
 
 
 class Session:
@@ -64,13 +63,12 @@ class Session:
         self._roots = 0
         self._ready: deque[tuple[_Task, Future[Any]]] = deque()  # whose futures are done
         self._wake = threading.Event()
-        self._send_began = 0.0
-        way: Any = channel.get_transport().sock
-        self._gathering = way if isinstance(way, GatheringSocket) else None
+        self._outlet = Outlet(channel)
         channel.settimeout(self._timeout)
         channel.in_buffer.set_event(self._wake)
         with self._broken_connections():
-            self._send(sftp.hello())
+            self._outbox.append(sftp.hello())
+            self._flush()
             self.extensions = sftp.extensions(*self._first_packet())
         self._learn_limits()
 
@@ -175,25 +173,8 @@ class Session:
             self._resume(task, task.answers[0] if task.single else task.answers, task.error)
 
     def _flush(self) -> None:
-        while self._outbox:
-            data = b"".join(self._outbox)
-            self._outbox.clear()
-            self._send(data)
-
-    def _send(self, data: bytes) -> None:
-        view = memoryview(data)
-        channel = self._channel
-        most = channel.out_max_packet_size - _SSH_OVERHEAD
-        with self._gathering.gathered() if self._gathering else nullcontext():
-            while view:
-                if self._gathering and not channel.out_window_size:
-                    self._gathering.flush()  # the server makes room when it has what was sent so far
-                self._send_began = time.monotonic()
-                sent = channel.send(view[:most])
-                if not sent:
-                    raise EOFError
-                view = view[sent:]
-        self._send_began = 0.0
+        outbox, self._outbox = self._outbox, []
+        self._outlet.send(outbox)
 
     def _wait(self) -> None:
         """Until an answer has come, or a future is done; then let the steps go on that waited for it."""
@@ -256,7 +237,7 @@ class Session:
     def _guard(self, ended: threading.Event) -> None:
         """End a connection that takes no bytes: paramiko itself would go on trying for ever."""
         while not ended.wait(self._timeout / 4):
-            began = self._send_began
+            began = self._outlet.began
             if began and time.monotonic() - began > 1.5 * self._timeout:
                 self._channel.get_transport().close()
 

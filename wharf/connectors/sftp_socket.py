@@ -15,6 +15,7 @@ from typing import Any
 
 _RECEIVE_BYTES = 256 << 10
 _GATHERED_BYTES = 256 << 10
+_MOST_PARTS = 512  # that the system takes in one call: IOV_MAX is 1024
 _TCP = {socket.AF_INET, socket.AF_INET6}
 
 
@@ -32,6 +33,7 @@ class GatheringSocket:
         # Some servers hold back a short answer until the one before is acknowledged, which the system does only after
         # 40 ms unless it is told not to wait; it forgets that again and again.
         self._may_hurry = hasattr(socket, "TCP_QUICKACK") and getattr(way, "family", None) in _TCP
+        self._sends_parts = hasattr(way, "sendmsg")
         self._lock = threading.RLock()
         self._gatherer: int | None = None  # a thread
         self._gathered: list[bytes] = []
@@ -54,14 +56,22 @@ class GatheringSocket:
         """
         with self._lock:
             if self._gatherer == threading.get_ident():
-                self._gathered.append(data)
-                self._gathered_bytes += len(data)
-                if self._gathered_bytes >= _GATHERED_BYTES:
-                    self.flush()
+                self.gather([data])
                 return len(data)
             self.flush()
             sent: int = self._way.send(data)
             return sent
+
+    def gather(self, parts: list[bytes]) -> None:
+        """Send parts one after the other; inside `gathered`, when there is much to send.
+
+        Raises: OSError.
+        """
+        with self._lock:
+            self._gathered += parts
+            self._gathered_bytes += sum(map(len, parts))
+            if self._gathered_bytes >= _GATHERED_BYTES or self._gatherer != threading.get_ident():
+                self.flush()
 
     @contextmanager
     def gathered(self) -> Iterator[None]:
@@ -76,8 +86,15 @@ class GatheringSocket:
     def flush(self) -> None:
         """Send what was gathered."""
         with self._lock:
-            data = memoryview(b"".join(self._gathered))
+            parts, size = self._gathered, self._gathered_bytes
             self._gathered, self._gathered_bytes = [], 0
+            sent = 0
+            if 1 < len(parts) <= _MOST_PARTS and self._sends_parts:
+                try:
+                    sent = self._way.sendmsg(parts)  # without a copy of them all, which mostly goes in one call
+                except TimeoutError:
+                    pass
+            data = memoryview(b"".join(parts))[sent:] if sent < size else memoryview(b"")
             while data:
                 try:
                     data = data[self._way.send(data) :]

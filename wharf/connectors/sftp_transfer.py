@@ -26,12 +26,11 @@ _READ_BYTES = 4 << 20  # asked for at once when a file is read back
 
 
 class Transfer:
-    """Writes and reads files over one session. `invite` asks other connections to share in a large one."""
+    """Writes and reads files over one session."""
 
-    def __init__(self, session: Session, reader: Callable[[str], Reader], invite: Callable[[Upload], None]) -> None:
+    def __init__(self, session: Session, reader: Callable[[str], Reader]) -> None:
         self._session = session
         self._reader = reader
-        self._invite = invite
         self._folders = Folders()
 
     def open(self, path: str, flags: int) -> Steps[bytes]:
@@ -94,7 +93,9 @@ class Transfer:
         return replies[-1] if look else None
 
     def share(self, upload: Upload) -> Steps[None]:
-        """Write pieces of a file that another connection has begun, for as long as there are any."""
+        """Write pieces of a file that another connection begins, for as long as there are any."""
+        if upload.begun:
+            yield upload.begun
         pieces, path = upload.pieces, upload.written_as
         if not pieces or not path or not pieces.wanting:
             return
@@ -130,8 +131,7 @@ class Transfer:
     def _write_pieces(self, upload: Upload, handle: bytes) -> Steps[None]:
         pieces = upload.pieces
         assert pieces
-        if upload.file.bytes >= STRIPED_BYTES:
-            self._invite(upload)
+        upload.share_out()
         while not pieces.complete:
             try:
                 yield self._lanes(pieces, handle, upload.written_as)

@@ -35,13 +35,25 @@ class Upload:
     began: float = 0.0  # on the monotonic clock, when it was first tried
     losses: int = 0  # connections that broke, one after the other, while it made no progress
     arrived_before: int = 0  # bytes, when the last one broke
+    begun: Future[None] | None = None  # of one that others are invited to: done when they need not wait any more
 
     def forget(self) -> None:
         """Begin anew: nothing of it is on the server."""
         if self.pieces:
             self.pieces.stop()
+        self.release()
         self.written_as, self.pieces, self.whole = "", None, None
         self.sealed = self.renaming = self.renamed = False
+
+    def share_out(self) -> None:
+        """Let those go on who wait to share in it."""
+        if self.begun and not self.begun.done():
+            self.begun.set_result(None)
+
+    def release(self) -> None:
+        """The same, when it is not known whether there will be anything to share; who comes later waits anew."""
+        self.share_out()
+        self.begun = None
 
     @property
     def has_progressed(self) -> bool:
@@ -55,6 +67,7 @@ class Upload:
         return self.losses
 
     def result(self, *, skipped: bool = False, error: str = "") -> DeliveryResult:
+        self.share_out()
         seconds = time.monotonic() - self.began if self.attempts else 0.0
         path = self.wanted if error else self.path or self.wanted
         return DeliveryResult(self.file, path, self.attempts, seconds, skipped, error)

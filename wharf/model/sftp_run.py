@@ -36,8 +36,8 @@ FLAGS = (
     ),
     Flag(
         name="force",
-        help="repeat what is done already, begin anew what was left unfinished (an increment is completed all the same), "
-        "take over from a run that is alive",
+        help="repeat what is done already, begin anew what was left unfinished (an increment is completed), and take "
+        "over from a run that is alive",
         is_switch=True,
     ),
     LEASE,
