@@ -33,7 +33,7 @@ from wharf.model.config import SftpConfig, check_remote_secrets
 from wharf.model.errors import RunInProgress, WharfError
 from wharf.model.flags import as_switch, parse
 from wharf.model.ledger import RUNNING, SUCCESS
-from wharf.model.manifest import Folder
+from wharf.model.manifest import Folder, Manifest
 from wharf.model.sftp_export import SftpExport
 from wharf.model.sftp_run import FLAGS, PIPELINE, chosen, new_export_id, run_date
 
@@ -102,6 +102,10 @@ def run_exports(job: Job, exports: Sequence[SftpExport], dates: Mapping[str, dt.
                 print(f"error: {error}", file=sys.stderr)
                 worst = max(worst, error.exit_code)
                 continue
+            except GoogleAPIError as error:
+                print(f"error: export {export.name}: {str(error).splitlines()[0]}", file=sys.stderr)
+                worst = max(worst, 1)
+                continue
             if isinstance(taken, Done):
                 print(taken.reason)
             else:
@@ -125,7 +129,7 @@ def _take(job: Job, export: SftpExport, date: dt.date) -> Ready | Unfinished | D
         return take(resolved, job.lease, force=job.force)
     except RunInProgress:
         raise
-    except WharfError as error:
+    except (WharfError, GoogleAPIError) as error:
         try:
             job.deliveries.ensure_tables(None)
             job.deliveries.ledger.refuse(row, str(error))
@@ -136,7 +140,10 @@ def _take(job: Job, export: SftpExport, date: dt.date) -> Ready | Unfinished | D
 
 
 def execute(job: Job, runs: Sequence[Ready | Unfinished]) -> int:
-    """Run what is taken, and see to it that each run ends in the ledger. -> exit code."""
+    """Run what is taken, and see to it that each run ends in the ledger. -> exit code.
+
+    One export can break the pipeline of all; then those that have not ended go on one by one.
+    """
     ledger, watched = job.deliveries.ledger, running.is_watched(job.options)
     ids = [_id(run) for run in runs]
     failed: BaseException | None = None
@@ -153,29 +160,49 @@ def execute(job: Job, runs: Sequence[Ready | Unfinished]) -> int:
             pipeline.run().wait_until_finish()
     except BaseException as error:  # noqa: BLE001 - whatever it was, every run has to end in the ledger
         failed = running.failure(error)
-    for run, export_id in zip(runs, ids, strict=True):
-        if ledger.row(export_id)["status"] == RUNNING:  # the pipeline broke before it could say how the run ended
-            _end_broken(job, run, export_id, str(failed or "the pipeline ended without recording the run"))
-    rows = [ledger.row(export_id) for export_id in ids]
+    broken = [run for run in runs if ledger.row(_id(run))["status"] == RUNNING]  # they could not say how they ended
+    alone = broken if len(runs) > 1 and isinstance(failed, Exception) else []
+    for run in broken if not alone else ():
+        _end_broken(job, run, _id(run), str(failed or "the pipeline ended without recording the run"))
+    rows = [ledger.row(_id(run)) for run in runs if run not in alone]
     for row in rows:
         print(report.delivery_table(row))
         if row["status"] != SUCCESS:
             print(f"error: run {row['export_id']}: {row['error_message']}", file=sys.stderr)
     if failed and not isinstance(failed, Exception):
         raise failed
-    return int(any(row["status"] != SUCCESS for row in rows))
+    codes = [int(row["status"] != SUCCESS) for row in rows]
+    for at, run in enumerate(alone):
+        try:
+            codes.append(execute(job, [_as_far_as_it_is(job, run)]))
+        except BaseException:
+            for left in alone[at + 1 :]:
+                _end_broken(job, left, _id(left), "interrupted before it was its turn")
+            raise
+    return max(codes)
+
+
+def _as_far_as_it_is(job: Job, run: Ready | Unfinished) -> Ready | Unfinished:
+    """A run whose pipeline broke: what is left of it."""
+    if isinstance(run, Unfinished) or not (manifest := _sealed(job, run)):
+        return run
+    return Unfinished(manifest)
+
+
+def _sealed(job: Job, run: Ready) -> Manifest | None:
+    folder = Folder(job.deliveries.staging, run.run.export.name, run.draft.export_id)
+    if job.deliveries.storage.read_all(folder.manifest) is None:
+        return None
+    return job.deliveries.manifest(folder.manifest)
 
 
 def _end_broken(job: Job, run: Ready | Unfinished, export_id: str, why: str) -> None:
     """Record FAILED, and tell. What is staged stays if it is complete, else it goes."""
     job.deliveries.ledger.fail(export_id, why)
-    manifest = run.manifest if isinstance(run, Unfinished) else None
+    manifest = run.manifest if isinstance(run, Unfinished) else _sealed(job, run)
     if isinstance(run, Ready):
-        folder = Folder(job.deliveries.staging, run.run.export.name, export_id)
-        if job.deliveries.storage.read_all(folder.manifest) is None:
+        if not manifest:
             job.deliveries.discard(run.run.export.name, export_id)
-        else:
-            manifest = job.deliveries.manifest(folder.manifest)
         if run.query:
             bigquery.drop(job.deliveries.client, run.request.table)
     job.announcer(job.deliveries.ledger.row(export_id), manifest)

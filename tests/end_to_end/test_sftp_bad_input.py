@@ -57,6 +57,25 @@ def test_an_export_that_cannot_run_is_recorded_and_keeps_no_other_from_running(d
     assert all(runs[name]["error_message"] for name in ("lost", "mistyped", "wrong"))
 
 
+def test_an_export_that_breaks_while_it_runs_takes_no_other_with_it(delivery, table):
+    delivery.write(
+        {
+            "broken": {"query": f"SELECT CAST(CONCAT('x', CAST(id AS STRING)) AS INT64) AS n FROM `{table}`"},
+            "fine": {"source_table": table},
+            "news": {"source_table": table, "timestamp_column": "changed_at"},
+        }
+    )
+    ended = delivery.run("--export_name=all", "--date=2025-03-02")
+    assert ended.code == 1
+    assert {row["export_name"]: row["status"] for row in delivery.runs()} == {
+        "broken": "FAILED",
+        "fine": "SUCCESS",
+        "news": "SUCCESS",
+    }
+    assert len(delivery.files) == 2
+    assert ended.err.count("error: run broken") == 1
+
+
 def test_a_plan_says_what_would_be_done_and_writes_nothing(delivery, table, sql):
     delivery.write({"daily": {"source_table": table, "date_column": "day", "max_rows_per_file": 7},
                     "news": {"source_table": table, "timestamp_column": "id"}})  # fmt: skip
