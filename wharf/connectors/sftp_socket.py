@@ -15,6 +15,7 @@ from typing import Any
 
 _RECEIVE_BYTES = 256 << 10
 _GATHERED_BYTES = 256 << 10
+_SHORTEST_PACKET = 4 + 16 + 16
 _MOST_PARTS = 512  # that the system takes in one call: IOV_MAX is 1024
 _TCP = {socket.AF_INET, socket.AF_INET6}
 
@@ -48,6 +49,15 @@ class GatheringSocket:
         part = self._received[self._taken : self._taken + most]
         self._taken += len(part)
         return part
+
+    def whole_packet(self, beyond: int) -> bytes:
+        """A packet that is here in whole: its length in four bytes, so many bytes, and `beyond` more; else nothing."""
+        at = self._taken
+        end = at + 4 + int.from_bytes(self._received[at : at + 4], "big") + beyond
+        if end > len(self._received) or end < at + _SHORTEST_PACKET:
+            return b""
+        self._taken = end
+        return self._received[at:end]
 
     def send(self, data: bytes) -> int:
         """Like a socket's, but for what is gathered: that is taken whole.
