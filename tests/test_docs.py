@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from tests.conftest import ROOT
+from wharf.launch.cli import main
 from wharf.model import avro_export, sftp_run
+from wharf.model.config import load
 from wharf.model.flags import markdown_table
 
 FLAGS = {"bigquery_to_avro": avro_export.FLAGS, "bigquery_to_sftp": sftp_run.FLAGS}
@@ -26,6 +30,22 @@ def test_every_make_target_of_the_readme_exists() -> None:
 def test_every_link_of_the_readme_leads_somewhere() -> None:
     for link in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (ROOT / link).exists(), link
+
+
+def test_every_configuration_of_the_readme_is_sound() -> None:
+    examples = re.findall(r"```json\n(.*?)```", README, re.DOTALL)
+    assert examples
+    for example in examples:
+        assert load(example, uri="README.md").warnings == ()
+
+
+def test_every_wharf_command_of_the_readme_exists() -> None:
+    commands = set(re.findall(r"^\$ (?:eval .)?(wharf [a-z]+(?: [a-z]+)?)", README, re.M))
+    assert len(commands) > 5
+    for command in commands:
+        with pytest.raises(SystemExit) as ended:
+            main([*command.split()[1:], "--help"])
+        assert ended.value.code == 0, command
 
 
 def with_flag_tables(text: str) -> str:

@@ -60,7 +60,7 @@ def test_an_export_that_cannot_run_is_recorded_and_keeps_no_other_from_running(d
 def test_an_export_that_breaks_while_it_runs_takes_no_other_with_it(delivery, table):
     delivery.write(
         {
-            "broken": {"query": f"SELECT CAST(CONCAT('x', CAST(id AS STRING)) AS INT64) AS n FROM `{table}`"},
+            "broken": {"source_table": table, "quoting": "none", "delimiter": " "},
             "fine": {"source_table": table},
             "news": {"source_table": table, "timestamp_column": "changed_at"},
         }

@@ -98,7 +98,7 @@ def test_the_configuration_by_names_becomes_files_rows_of_the_ledger_and_manifes
         }
         sent = {
             "file_uri": uri,
-            "remote_path": f"{delivery.remote}/{names[export]}",
+            "remote_path": names[export],
             "attempts": 1,
             "status": "SUCCESS",
             "error_message": None,
