@@ -57,6 +57,17 @@ def test_an_overlapping_window_is_refused_naming_who_holds_it(ledger):
     ledger.check_mine("a")
 
 
+def test_a_run_that_is_claimed_again_stays_recorded_when_another_is_at_work(ledger):
+    ledger.claim(run("a"), LEASE)
+    ledger.fail("a", "the server was down")
+    ledger.claim(run("b"), LEASE)
+    with pytest.raises(RunInProgress, match="run b"):
+        ledger.claim(run("a"), LEASE, again=True)
+    row = ledger.row("a")
+    assert (row["status"], row["error_message"]) == ("FAILED", "not completed: run b was at work")
+    ledger.check_mine("b")
+
+
 def test_neighbouring_windows_and_other_destinations_do_not_meet(ledger):
     ledger.claim(run("a"), LEASE)
     ledger.claim(run("after", (MARCH[1], MARCH[1] + dt.timedelta(days=1))), LEASE)

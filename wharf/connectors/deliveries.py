@@ -163,7 +163,7 @@ class Deliveries:
             raise RunInProgress(f"run {manifest.export_id} is still alive: wait for it, or take over with --force")
         row = {"export_id": manifest.export_id, "export_name": manifest.export_name}
         row |= {"destination_uri": manifest.destination, "job_id": job_id}
-        self.ledger.claim(row, lease, force=force)
+        self.ledger.claim(row, lease, force=force, again=True)
 
     def is_staged(self, manifest: Manifest) -> bool:
         """Whether all files of a run are still in the staging folder."""

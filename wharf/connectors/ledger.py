@@ -47,11 +47,12 @@ class RunLedger:
         """What the table calls its columns."""
         return bigquery.shape_of(self.client, self.table, RUNS)
 
-    def claim(self, run: dict[str, Any], lease: dt.timedelta, *, force: bool = False) -> None:
+    def claim(self, run: dict[str, Any], lease: dt.timedelta, *, force: bool = False, again: bool = False) -> None:
         """Record `run` as RUNNING, unless a rival is alive.
 
         Insert first, look afterwards: of two that start together at least one sees the other and withdraws.
         Rows of rivals whose lease has ended, or of all with `force`, become FAILED, so that they cannot publish.
+        A run that is claimed `again` is not forgotten when it gives way: it is FAILED, as it was.
 
         Raises: RunInProgress.
         """
@@ -72,8 +73,11 @@ class RunLedger:
             scope,
         )
         if rivals:
-            self.withdraw(run["export_id"])
             first = rivals[0]
+            if again:
+                self.fail(run["export_id"], f"not completed: run {first['export_id']} was at work")
+            else:
+                self.withdraw(run["export_id"])
             raise RunInProgress(
                 f"run {first['export_id']} ({first['job_id']}) is writing this window to {run['destination_uri']} "
                 f"since {first['started_at']:%Y-%m-%d %H:%M:%S} UTC and holds it until "
