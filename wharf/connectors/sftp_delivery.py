@@ -229,7 +229,8 @@ class Line:
             return self._weighed(shared, self._writer.share(shared))
         if not upload:
             return None
-        self._known.add(upload)
+        if upload.begun:
+            self._known.add(upload)
         return self._weighed(upload, self._deliver(upload))
 
     def _weighed(self, upload: Upload, steps: Steps[None]) -> Steps[None]:
