@@ -7,7 +7,6 @@ of `sftp` and `rclone` covers their whole process. Whether the files arrived, th
 
 from __future__ import annotations
 
-import base64
 import posixpath
 import shlex
 import shutil
@@ -25,6 +24,7 @@ from benchmarks.bench import tell
 from benchmarks.measured import Measured, peak_rss_bytes, reset_peak_rss
 from wharf.connectors.endpoints import Endpoints
 from wharf.connectors.sftp import deliver
+from wharf.model.checksums import crc32c_text
 from wharf.model.delivery import DeliveryProfile, OutboundFile, SftpTarget
 from wharf.model.secrets import SecretRef
 
@@ -137,7 +137,7 @@ def rclone(flags: Sequence[str], **sending: Any) -> Measured | str:
 
 def _outbound(path: Path) -> OutboundFile:
     content = path.read_bytes()
-    crc32c = base64.b64encode(google_crc32c.value(content).to_bytes(4, "big")).decode()
+    crc32c = crc32c_text(google_crc32c.value(content))
     return OutboundFile(str(path), path.name, len(content), crc32c)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -15,7 +14,9 @@ from transforms.spill import InOneGroup, Spill
 from transforms.write_shards import Shard, StagedFile, WriteShards, bounded_shards
 from wharf.connectors import bigquery
 from wharf.connectors.deliveries import Deliveries
+from wharf.connectors.storage import put
 from wharf.formats.block import FileFormat
+from wharf.model.checksums import crc32c_text
 from wharf.model.manifest import Folder, Manifest, StagedName
 from wharf.model.schema import TableId
 from wharf.model.selection import WATERMARK_COLUMN, Tied, Watermark
@@ -126,8 +127,6 @@ class _Seal(beam.DoFn):
         assembler = self.spec.format.assembler()
         data = assembler.begin() + assembler.end()
         uri = f"{self.spec.folder.files}/{self.spec.names(1)[0]}"
-        file = self.spec.deliveries.storage.create(uri)
-        file.write(data)
-        file.close()
-        checksum = base64.b64encode(google_crc32c.value(data).to_bytes(4, "big")).decode()
+        put(self.spec.deliveries.storage, uri, data)
+        checksum = crc32c_text(google_crc32c.value(data))
         return StagedFile(self.spec.export.name, None, 0, 1, uri, 0, len(data), checksum, dt.datetime.now(dt.UTC))

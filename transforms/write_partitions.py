@@ -15,7 +15,7 @@ from transforms.metrics import count
 from transforms.thread_map import ThreadMapDoFn
 from transforms.write_shards import StagedFile, WriteShards, even_shards
 from wharf.connectors.endpoints import Endpoints
-from wharf.connectors.storage import Storage, open_storage
+from wharf.connectors.storage import Storage, open_storage, put
 from wharf.formats.avro import AvroFormat
 from wharf.model.layout import SUCCESS_FILE, Layout, part_name, replacement
 from wharf.model.ledger import SUCCESS
@@ -177,6 +177,4 @@ class _Commit(beam.DoFn):
 
 def _put(storage: Storage, uri: str, content: dict[str, Any], staging: str) -> None:
     # By way of `staging`, which the next run clears, so that a killed one leaves no half file among the data.
-    file = storage.create(uri, aside=staging)
-    file.write((json.dumps(content, indent=1, default=str) + "\n").encode())
-    file.close()
+    put(storage, uri, (json.dumps(content, indent=1, default=str) + "\n").encode(), aside=staging)

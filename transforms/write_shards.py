@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import datetime as dt
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +18,7 @@ from transforms.thread_map import ThreadMapDoFn
 from wharf.connectors.endpoints import Endpoints
 from wharf.connectors.storage import Range, open_storage, read_parts
 from wharf.formats.assembler import Assembler
+from wharf.model.checksums import crc32c_text
 from wharf.model.errors import RunFailed
 
 
@@ -159,12 +159,11 @@ class _WriteShard(ThreadMapDoFn):
             file.discard()
             raise
         file.close()
-        checksum = base64.b64encode(crc.to_bytes(4, "big")).decode()
         count("rows_written", rows)
         count("bytes_written", size)
         count("files_written")
         label = shard.parts[0].label if shard.parts else None
-        return [StagedFile(shard.group, label, shard.number, shard.of, uri, rows, size, checksum, started)]
+        return [StagedFile(shard.group, label, shard.number, shard.of, uri, rows, size, crc32c_text(crc), started)]
 
     def _blocks(self, shard: Shard) -> Iterator[tuple[bytes, int]]:
         places = [(part.uri, *block) for part in shard.parts for block in part.blocks.tolist()]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from google.api_core import exceptions
 
-from wharf.connectors.retry import POLICY
+from wharf.connectors.retry import POLICY, pause
 from wharf.model.errors import RunFailed, UsageError
 from wharf.model.schema import TableId
 
@@ -118,6 +117,6 @@ def read_stream(
             failures += 1
             if failures == _ATTEMPTS_WITHOUT_PROGRESS:
                 raise RunFailed(f"read stream broke {failures} times at row {received}: {error.message}") from error
-            wait = random.uniform(0, min(_LONGEST_WAIT, 0.25 * 2**failures))
+            wait = pause(failures, _LONGEST_WAIT)
             _LOG.warning("read stream broke at row %d (%s); resuming in %.1f s", received, error.message, wait)
             time.sleep(wait)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from wharf.connectors import bigquery
 from wharf.connectors.endpoints import Endpoints
 from wharf.connectors.ledger import SAME_EXPORT, RunLedger
-from wharf.connectors.storage import Storage, open_storage
+from wharf.connectors.storage import Storage, open_storage, put
 from wharf.model import selection
 from wharf.model.config import SftpConfig
 from wharf.model.delivery import DeliveryResult
@@ -180,9 +180,7 @@ class Deliveries:
     def seal(self, manifest: Manifest) -> None:
         """Write the manifest: from here on the run is completed, not begun again."""
         folder = Folder(self.staging, manifest.export_name, manifest.export_id)
-        file = self.storage.create(folder.manifest)
-        file.write(manifest.to_json().encode())
-        file.close()
+        put(self.storage, folder.manifest, manifest.to_json().encode())
         self.storage.delete(self.storage.list(f"{folder.root}/spill-"))
 
     def discard(self, export_name: str, export_id: str) -> None:

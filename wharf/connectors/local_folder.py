@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import threading
 import uuid
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 import google_crc32c
 
+from wharf.model.checksums import crc32c_text
 from wharf.model.errors import RunFailed
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class LocalStorage:
         with open(uri, "rb") as file:
             while data := file.read(1 << 20):
                 crc, size = google_crc32c.extend(crc, data), size + len(data)
-        return size, base64.b64encode(crc.to_bytes(4, "big")).decode()
+        return size, crc32c_text(crc)
 
     def list(self, prefix: str) -> list[str]:
         folder = prefix if prefix.endswith("/") else os.path.dirname(prefix)

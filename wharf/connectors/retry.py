@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 from google.api_core import exceptions
 from google.api_core.retry import Retry, if_exception_type
 from google.auth.exceptions import TransportError
@@ -39,3 +41,8 @@ MERGE_POLICY = Retry(
     multiplier=2,
     timeout=180,
 )
+
+
+def pause(failures: int, longest: float) -> float:
+    """Seconds to wait after so many failures in a row, where a loop of its own tries again: full jitter, as above."""
+    return random.uniform(0, min(longest, 0.25 * 2**failures))

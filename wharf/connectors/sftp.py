@@ -7,7 +7,6 @@ Nothing is reported as delivered that is not on the server as `target.delivery` 
 
 from __future__ import annotations
 
-import random
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -15,9 +14,10 @@ from typing import TypeVar
 
 from wharf.connectors import sftp_packets as sftp
 from wharf.connectors.endpoints import Endpoints
+from wharf.connectors.retry import pause
 from wharf.connectors.secrets import resolve
 from wharf.connectors.sftp_connection import connect
-from wharf.connectors.sftp_delivery import Delivery
+from wharf.connectors.sftp_delivery import LONGEST_PAUSE, Delivery
 from wharf.connectors.sftp_packets import Reply
 from wharf.connectors.sftp_protocol import Session, Steps
 from wharf.connectors.sftp_refusals import Refused
@@ -129,7 +129,7 @@ def _ask(target: SftpTarget, endpoints: Endpoints, steps: Callable[[], Steps[T]]
         try:
             return _ask_once(target, endpoints, steps)
         except ConnectionLost:
-            time.sleep(random.uniform(0, min(30.0, 0.25 * 2**attempt)))
+            time.sleep(pause(attempt, LONGEST_PAUSE))
     return _ask_once(target, endpoints, steps)
 
 

@@ -7,7 +7,6 @@ the last to go gives those that are left its error.
 
 from __future__ import annotations
 
-import random
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -16,6 +15,7 @@ from contextlib import contextmanager
 from itertools import islice
 
 from wharf.connectors.endpoints import Endpoints
+from wharf.connectors.retry import pause
 from wharf.connectors.secrets import resolve
 from wharf.connectors.sftp_connection import Connection, connect
 from wharf.connectors.sftp_files import FileWriter
@@ -29,7 +29,7 @@ from wharf.model.errors import ConnectionLost, FileRefused, WharfError
 
 _CONNECTION_BYTES = 16 << 20  # under way on one connection
 _AHEAD_BYTES, _AHEAD_FILES = 16 << 20, 64  # read ahead, of small files
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 30.0  # seconds
+LONGEST_PAUSE = 30.0  # seconds, before another connection
 
 
 class Delivery:
@@ -135,7 +135,7 @@ class Delivery:
                     if not isinstance(error, ConnectionLost) or losses >= self.target.delivery.attempts:
                         self._leave(error)
                         return
-                self._stopped.wait(random.uniform(0, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**losses)))
+                self._stopped.wait(pause(losses, LONGEST_PAUSE))
         finally:
             self._settled.set()
 

@@ -6,7 +6,6 @@ Storage they are read ahead in threads, and whoever needs them gets a Future.
 
 from __future__ import annotations
 
-import base64
 import heapq
 import threading
 from collections import deque
@@ -18,6 +17,7 @@ from google.api_core.exceptions import GoogleAPIError
 from google.auth.exceptions import GoogleAuthError
 
 from wharf.connectors.storage import Range, Storage
+from wharf.model.checksums import crc32c_text
 from wharf.model.delivery import OutboundFile
 from wharf.model.errors import FileRefused, RunFailed
 
@@ -58,7 +58,7 @@ class Reader:
 
 def check(file: OutboundFile, crc: int) -> None:
     """Raises: FileRefused if what was read is not what was staged."""
-    found = base64.b64encode(crc.to_bytes(4, "big")).decode()
+    found = crc32c_text(crc)
     if found != file.crc32c:
         raise FileRefused(
             f"{file.uri}: the staged file is damaged, its CRC32C is {found} and not {file.crc32c}; run the export again"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import posixpath
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -17,6 +16,7 @@ from wharf.connectors.sftp_refusals import Refused
 from wharf.connectors.sftp_source import Pieces, Reader, check
 from wharf.connectors.sftp_upload import Upload
 from wharf.connectors.storage import Range
+from wharf.model.checksums import crc32c_text
 from wharf.model.errors import FileRefused
 
 WHOLE_BYTES = 4 << 20  # up to which a file is held whole, and written in one go
@@ -126,7 +126,7 @@ class Transfer:
                 crc = google_crc32c.extend(crc, reply.data)
                 at += len(reply.data)
         yield sftp.close(handle)
-        return base64.b64encode(crc.to_bytes(4, "big")).decode()
+        return crc32c_text(crc)
 
     def _write_pieces(self, upload: Upload, handle: bytes) -> Steps[None]:
         pieces = upload.pieces

@@ -198,16 +198,20 @@ class _CloudFile:
         return data
 
 
+def put(storage: Storage, uri: str, data: bytes, aside: str = "") -> None:
+    """Write a whole small file."""
+    file = storage.create(uri, aside)
+    file.write(data)
+    file.close()
+
+
 def check_writable(uri: str, endpoints: Endpoints, note: str, data: bytes) -> None:
     """Write the file `note`, below `uri`, and so learn whether files can be written there.
 
     Raises: UsageError.
     """
     with _mapped(uri):
-        storage = open_storage(uri, endpoints)
-        file = storage.create(note)
-        file.write(data)
-        file.close()
+        put(open_storage(uri, endpoints), note, data)
 
 
 @contextmanager
