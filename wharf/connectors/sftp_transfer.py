@@ -60,7 +60,7 @@ class Transfer:
         if data is None:
             data = self._reader(file.uri).read(Range(file.uri, 0, file.bytes))
         if isinstance(data, Future):
-            data = yield data
+            data = data.result() if data.done() else (yield data)
         check(file, google_crc32c.value(data))
         return data
 
