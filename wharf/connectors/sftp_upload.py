@@ -13,6 +13,7 @@ from wharf.connectors.sftp_source import Pieces
 from wharf.model.delivery import DeliveryResult, OutboundFile, SftpTarget
 from wharf.model.errors import UsageError
 
+_NO_NAMES = {"", ".", ".."}
 _LONGEST_NAME = 255  # bytes, on nearly every file system
 
 
@@ -79,7 +80,7 @@ def path_on_server(target: SftpTarget, path: str) -> str:
     Raises: UsageError for a path that leads elsewhere or to no file.
     """
     parts = path.removeprefix("/").split("/")
-    if any(part in {"", ".", ".."} for part in parts) or "\0" in path:
+    if not _NO_NAMES.isdisjoint(parts) or "\0" in path:
         raise UsageError(f"{target}: {path!r} is no path for a file: it has an empty part, . or ..")
     return path if path.startswith("/") or not target.directory else posixpath.join(target.directory, path)
 
