@@ -172,14 +172,15 @@ def merge_rows(
     for first in range(0, len(values), _ROWS_PER_MERGE):
         chunk = values[first : first + _ROWS_PER_MERGE]
         names = [column for column in shape.columns if column.name in chunk[0]]
-        selected = ", ".join(f"{_from_json(column.type, column.name)} AS {column.name}" for column in names)
-        matched = " AND ".join(f"old.{name} = new.{name}" for name in shape.key)
-        updates = ", ".join(f"{shape.name_of(c.name)} = new.{c.name}" for c in names if c.name not in shape.key)
-        columns = ", ".join(shape.name_of(column.name) for column in names)
-        inserted = ", ".join(f"new.{column.name}" for column in names)
+        # Quoted, as `rows` is a reserved word; so is `new`, which would read well for what is given.
+        selected = ", ".join(f"{_from_json(column.type, column.name)} AS `{column.name}`" for column in names)
+        matched = " AND ".join(f"old.`{name}` = given.`{name}`" for name in shape.key)
+        updates = ", ".join(f"`{shape.name_of(c.name)}` = given.`{c.name}`" for c in names if c.name not in shape.key)
+        columns = ", ".join(f"`{shape.name_of(column.name)}`" for column in names)
+        inserted = ", ".join(f"given.`{column.name}`" for column in names)
         condition = f" AND {only_if}" if only_if else ""
         sql = (
-            f"MERGE `{table}` old USING (SELECT {selected} FROM UNNEST(JSON_QUERY_ARRAY(@rows)) AS item) new "
+            f"MERGE `{table}` old USING (SELECT {selected} FROM UNNEST(JSON_QUERY_ARRAY(@rows)) AS item) given "
             f"ON {matched} WHEN MATCHED{condition} THEN UPDATE SET {updates} "
             f"WHEN NOT MATCHED THEN INSERT ({columns}) VALUES ({inserted})"
         )
@@ -187,7 +188,7 @@ def merge_rows(
     return written
 
 
-def execute(client: Client, sql: str, parameters: Mapping[str, Any]) -> int:
+def execute(client: Client, sql: str, parameters: Mapping[str, Any] | None = None) -> int:
     """Run a DML statement that is safe to repeat -> rows affected."""
     return _run(client, sql, parameters).num_dml_affected_rows or 0
 
