@@ -1,6 +1,7 @@
 """Fixtures of the whole suite.
 
 stack       the embedded stack: BigQuery and Cloud Storage emulators, shared by the session
+pubsub      a topic and a subscription of the test's own, at an emulator beside the stack
 wharf       runs the `wharf` command in a process of its own and returns what it did
 sshd        an OpenSSH server, shared by the session
 make_sshd   starts OpenSSH servers with options of the test's own
@@ -11,14 +12,18 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from tests.servers.pubsub_emulator import missing_pubsub, pubsub_emulator
 from tests.servers.sshd import SSHD, Sshd, needs_sshd
+from wharf.local.pubsub_server import PubSub
 from wharf.local.stack import LocalStack
 
 ROOT = Path(__file__).parent.parent
@@ -39,6 +44,23 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
         pytest.skip(needs_emulators.kwargs["reason"])
     with LocalStack(tmp_path_factory.mktemp("stack")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def _pubsub(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PubSub]:
+    if missing_pubsub:
+        pytest.skip(missing_pubsub)
+    with pubsub_emulator(tmp_path_factory.mktemp("pubsub"), stack.project) as running:
+        yield running
+
+
+@pytest.fixture
+def pubsub(_pubsub: PubSub, monkeypatch: pytest.MonkeyPatch) -> PubSub:
+    """In the stack's project; this process and what it starts find it by PUBSUB_EMULATOR_HOST."""
+    own = replace(_pubsub, name=f"files-{uuid.uuid4().hex[:8]}")
+    own.make()
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", own.host)
+    return own
 
 
 @pytest.fixture(scope="session")

@@ -72,6 +72,13 @@ def test_the_environment_makes_the_same_value_again() -> None:
     assert Endpoints.resolve(environ=endpoints.environment()) == endpoints
 
 
+def test_a_pubsub_emulator_is_handed_on() -> None:
+    endpoints = Endpoints.resolve(environ={"PUBSUB_EMULATOR_HOST": "http://localhost:4"})
+    assert endpoints == Endpoints(pubsub="localhost:4")
+    assert endpoints.environment() == {"PUBSUB_EMULATOR_HOST": "localhost:4"}
+    assert Endpoints.resolve(environ={"PUBSUB_EMULATOR_HOST": ""}) == Endpoints()
+
+
 def test_real_services_leave_no_variables() -> None:
     assert Endpoints(bigquery="https://bigquery.example").environment() == {}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wharf.model.config_environment import VARIABLES
 from wharf.model.errors import UsageError
@@ -27,7 +27,8 @@ _LARGEST_MESSAGE = 256 * 1024 * 1024  # ReadRows responses may be 128 MB; gRPC's
 class Endpoints:
     """Addresses that replace Google's own; None means the public service with default credentials.
 
-    `bigquery`, `storage` and `secret_manager` are URLs (`http://localhost:9050`); `bigquery_storage` is `host:port`.
+    `bigquery`, `storage` and `secret_manager` are URLs (`http://localhost:9050`); `bigquery_storage` and `pubsub` are
+    `host:port`.
     The three `*_emulated` flags mark emulators: no credentials are sent, gRPC is plain text.
     """
 
@@ -35,6 +36,7 @@ class Endpoints:
     bigquery_storage: str | None = None
     storage: str | None = None
     secret_manager: str | None = None  # always an emulator
+    pubsub: str | None = None  # always an emulator; Beam's own client finds it by the variable
     bigquery_emulated: bool = False
     bigquery_storage_emulated: bool = False
 
@@ -66,6 +68,7 @@ class Endpoints:
             bigquery_storage=_without_scheme(bigquery_storage or grpc_emulator),
             storage=as_url(storage_host, "http"),
             secret_manager=as_url(environ.get("SECRET_MANAGER_EMULATOR_HOST") or None, "http"),
+            pubsub=_without_scheme(environ.get("PUBSUB_EMULATOR_HOST")) or None,
             bigquery_emulated=rest_emulated,
             bigquery_storage_emulated=grpc_emulated,
         )
@@ -81,7 +84,7 @@ class Endpoints:
 
         options = ClientOptions(api_endpoint=self.bigquery) if self.bigquery else None
         credentials = AnonymousCredentials() if self.bigquery_emulated else None
-        return bigquery.Client(project=project, credentials=credentials, client_options=options)
+        return _for_threads(bigquery.Client(project=project, credentials=credentials, client_options=options))
 
     def read_client(self) -> BigQueryReadClient:
         """A Storage Read API client; keepalive pings notice a connection that died silently.
@@ -112,17 +115,13 @@ class Endpoints:
         from google.api_core.client_options import ClientOptions
         from google.auth.credentials import AnonymousCredentials
         from google.cloud import storage
-        from requests.adapters import HTTPAdapter
 
         if self.storage:
             options = ClientOptions(api_endpoint=self.storage)
             client = storage.Client(project="local", credentials=AnonymousCredentials(), client_options=options)
         else:
             client = storage.Client()
-        # One client serves many threads; requests keeps ten connections and throws further ones away.
-        for scheme in ("https://", "http://"):
-            client._http.mount(scheme, HTTPAdapter(pool_connections=4, pool_maxsize=64))
-        return client
+        return _for_threads(client)
 
     def secret_manager_client(self) -> SecretManagerServiceClient:
         """A Secret Manager client, over REST: a worker that asks once or twice needs no channel of gRPC's.
@@ -148,13 +147,38 @@ class Endpoints:
             "BIGQUERY_STORAGE_EMULATOR_HOST": self.bigquery_storage if self.bigquery_storage_emulated else None,
             "STORAGE_EMULATOR_HOST": self.storage,
             "SECRET_MANAGER_EMULATOR_HOST": self.secret_manager,
+            "PUBSUB_EMULATOR_HOST": self.pubsub,
         }
         return {name: value for name, value in variables.items() if value}
+
+
+def _for_threads(client: Any) -> Any:
+    """One client serves many threads; requests keeps ten connections and throws further ones away."""
+    from requests.adapters import HTTPAdapter
+
+    for scheme in ("https://", "http://"):
+        client._http.mount(scheme, HTTPAdapter(pool_connections=4, pool_maxsize=128))
+    return client
 
 
 def overrides(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The variables that go before a configuration's keys, those that are set."""
     return {name: environ[name] for name in VARIABLES if environ.get(name)}
+
+
+def api_variables(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The variables that the configuration of an API heeds, those that are set."""
+    return {name: environ[name] for name in ("CLIENT_NAME", "GOOGLE_CLOUD_PROJECT") if environ.get(name)}
+
+
+def default_project(environ: Mapping[str, str] = os.environ) -> str | None:
+    """Who pays, if the environment says so."""
+    return environ.get("GOOGLE_CLOUD_PROJECT") or None
+
+
+def load_state_table(environ: Mapping[str, str] = os.environ) -> str | None:
+    """Where batches of files are recorded, if the environment says so."""
+    return environ.get("BQ_LOAD_STATE_TABLE") or None
 
 
 def environment_variable(name: str, environ: Mapping[str, str] = os.environ) -> str | None:

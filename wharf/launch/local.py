@@ -25,26 +25,41 @@ _DOWN_SECONDS = 30.0
 
 
 def register(commands: Any) -> None:
-    """Add `local up|down|env` to the commands of a parser."""
+    """Add `local up|down|env|put|sql` to the commands of a parser."""
     local = commands.add_parser("local", help="the embedded stack: BigQuery and Cloud Storage, here")
     actions = local.add_subparsers()
     up = add_command(actions, "up", _up, "start it, print the variables that lead to it, stay until Ctrl-C")
     up.add_argument("--sftp", action="store_true", help="with an SFTP server, whose files are in DIR/sftp")
+    up.add_argument(
+        "--pubsub",
+        action="store_true",
+        help="with Pub/Sub: topic and subscription wharf-files; gcloud's emulator runs it",
+    )
     up.add_argument("--background", action="store_true", help="return once it is ready and leave it running")
     down = add_command(actions, "down", _down, "stop the one that runs in DIR")
     env = add_command(actions, "env", _env, "print the variables that lead to the one that runs in DIR")
-    for action in (up, down, env):
+    put = add_command(actions, "put", _put, "upload files to the one that runs in DIR, those named _SUCCESS last")
+    put.add_argument("files", metavar="FILE", nargs="+", type=Path, help="a file, or a directory with all below it")
+    put.add_argument("target", metavar="gs://BUCKET/PREFIX/", help="where they go; a directory keeps its name")
+    put.add_argument(
+        "--notify",
+        action=argparse.BooleanOptionalAction,
+        help="publish each on the topic wharf-files, as Cloud Storage does (default: if it runs with --pubsub)",
+    )
+    sql = add_command(actions, "sql", _sql, "run SQL on the emulated BigQuery of the one that runs in DIR")
+    sql.add_argument("statement", metavar="SQL", help="such as 'SELECT * FROM dataset.table'")
+    for action in (up, down, env, put, sql):
         action.add_argument("--dir", metavar="DIR", type=Path, default=_DIR, help=f"its data (default {_DIR})")
 
 
 def _up(arguments: argparse.Namespace) -> int:
     if arguments.background:
-        return _up_in_background(arguments.dir, sftp=arguments.sftp)
+        return _up_in_background(arguments)
     from wharf.local.stack import LocalStack
 
     try:
         _say(f"starting the local stack in {arguments.dir}")
-        with LocalStack(arguments.dir, sftp=arguments.sftp) as stack:
+        with LocalStack(arguments.dir, sftp=arguments.sftp, pubsub=arguments.pubsub) as stack:
             _print_exports(stack.environment)
             _say("ready; Ctrl-C stops it")
             while True:
@@ -55,15 +70,17 @@ def _up(arguments: argparse.Namespace) -> int:
         return 0
 
 
-def _up_in_background(directory: Path, *, sftp: bool) -> int:
+def _up_in_background(arguments: argparse.Namespace) -> int:
     from wharf.local import claim
 
+    directory: Path = arguments.dir
+    switches = [f"--{name}" for name in ("sftp", "pubsub") if getattr(arguments, name)]
     log = directory / "logs" / "supervisor.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     os.close(claim.take(directory))  # Refuses a second stack here, where the message is seen.
     with log.open("w") as output:
         supervisor = subprocess.Popen(
-            [sys.executable, "-m", "wharf", "local", "up", "--dir", str(directory), *(["--sftp"] if sftp else [])],
+            [sys.executable, "-m", "wharf", "local", "up", "--dir", str(directory), *switches],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,  # Not ours: `$(...)` waits until everyone has closed it.
             stderr=output,
@@ -108,17 +125,53 @@ def _down(arguments: argparse.Namespace) -> int:
 
 
 def _env(arguments: argparse.Namespace) -> int:
+    _print_exports(_environment(arguments.dir))
+    return 0
+
+
+def _sql(arguments: argparse.Namespace) -> int:
+    environment = _environment(arguments.dir)
+    from wharf.connectors import bigquery
+    from wharf.connectors.endpoints import Endpoints
+
+    client = Endpoints.resolve(environ=environment).bigquery_client(environment["GOOGLE_CLOUD_PROJECT"])
+    with bigquery.translated("the emulator"):
+        rows = bigquery.rows(client, arguments.statement)
+    cells = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)] if rows else []
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for line in cells:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    return 0
+
+
+def _put(arguments: argparse.Namespace) -> int:
+    environment = _environment(arguments.dir)
+    from wharf.connectors.endpoints import Endpoints
+    from wharf.local.pubsub_server import PubSub
+    from wharf.local.put import put
+
+    endpoints = Endpoints.resolve(environ=environment)
+    pubsub = None
+    if arguments.notify is not False and endpoints.pubsub:
+        pubsub = PubSub(endpoints.pubsub, environment["GOOGLE_CLOUD_PROJECT"])
+    if arguments.notify and not pubsub:
+        raise UsageError(f"the local stack in {arguments.dir} has no Pub/Sub: start it with `wharf local up --pubsub`")
+    for uri in put(arguments.files, arguments.target, endpoints.storage_client(), pubsub):
+        _say(uri)
+    return 0
+
+
+def _environment(directory: Path) -> dict[str, str]:
+    """The variables that lead to the stack of `directory`. Raises: UsageError if none runs there."""
     from wharf.local import claim
 
-    facts = claim.holder(arguments.dir)
+    facts = claim.holder(directory)
     if facts is None:
-        raise UsageError(
-            f"no local stack is running in {arguments.dir}: `wharf local up --dir {arguments.dir}` starts one"
-        )
+        raise UsageError(f"no local stack is running in {directory}: `wharf local up --dir {directory}` starts one")
     if "environment" not in facts:
-        raise UsageError(f"the local stack in {arguments.dir} is still starting: try again in a few seconds")
-    _print_exports(facts["environment"])
-    return 0
+        raise UsageError(f"the local stack in {directory} is still starting: try again in a few seconds")
+    environment: dict[str, str] = facts["environment"]
+    return environment
 
 
 def _soon(condition: Callable[[], bool], seconds: float) -> bool:

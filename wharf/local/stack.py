@@ -1,8 +1,11 @@
 """The embedded stack: BigQuery (REST and Storage API) and Cloud Storage on this machine, from PyPI alone.
 
+Where gcloud is installed there can be Pub/Sub too (see wharf.local.pubsub_server).
+
     DIR/bigquery   tables          DIR/logs        what the emulators print
     DIR/storage    objects         DIR/duckdb      DuckDB's extensions
     DIR/sftp       files           DIR/sftp_*      key and password of the SFTP server, if there is one
+    DIR/pubsub     scratch files of the Pub/Sub emulator, if there is one
     DIR/stack.json who runs it (see wharf.local.claim)
 
 Nothing is downloaded, and nothing outside DIR is written.
@@ -13,6 +16,7 @@ from __future__ import annotations
 import os
 import site
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,8 +24,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from wharf.connectors.endpoints import Endpoints
-from wharf.local import claim
+from wharf.local import claim, pubsub_server
 from wharf.local.emulator import Emulator, free_ports, http_answers, port_answers
+from wharf.local.pubsub_server import PubSub
 from wharf.model.delivery import SftpTarget
 from wharf.model.errors import UsageError
 
@@ -37,10 +42,11 @@ class LocalStack:
         with LocalStack(Path(".wharf/local")) as stack:
             client = stack.endpoints.bigquery_client(stack.project)
 
-    The emulators end with the block, and with this process, however it ends. With `sftp` there is an SFTP server too.
+    The emulators end with the block, and with this process, however it ends. With `sftp` there is an SFTP server too,
+    with `pubsub` a topic and a subscription for Cloud Storage's notifications, both named `wharf-files`.
 
-    Raises on entering: UsageError if the `local` extra is missing or a stack already runs in `directory`;
-    WharfError if an emulator does not come up.
+    Raises on entering: UsageError if the `local` extra or, with `pubsub`, gcloud's emulator is missing, or if a stack
+    already runs in `directory`; WharfError if an emulator does not come up.
     """
 
     def __init__(
@@ -50,12 +56,15 @@ class LocalStack:
         bucket: str = "demo-bucket",
         *,
         sftp: bool = False,
+        pubsub: bool = False,
     ) -> None:
         self.directory = Path(directory).resolve()
         self.project = project
         self.bucket = bucket
         self._wants_sftp = sftp
+        self._wants_pubsub = pubsub
         self._sftp: SftpAccount | None = None
+        self._pubsub: PubSub | None = None
         self._claim: int | None = None
         self._emulators: list[Emulator] = []
         self._endpoints: Endpoints | None = None
@@ -82,8 +91,20 @@ class LocalStack:
             raise UsageError("the local stack has no SFTP server: start it with sftp=True (`wharf local up --sftp`)")
         return self._sftp.target()
 
+    @property
+    def pubsub(self) -> PubSub:
+        """Where notifications of Cloud Storage are published and read.
+
+        Raises: UsageError if the stack has no Pub/Sub emulator, or does not run.
+        """
+        if self._pubsub is None:
+            raise UsageError("the local stack has no Pub/Sub: start it with pubsub=True (`wharf local up --pubsub`)")
+        return self._pubsub
+
     def __enter__(self) -> Self:
         _require_extra([*_MODULES, *(["asyncssh"] if self._wants_sftp else [])])
+        if self._wants_pubsub:
+            pubsub_server.find()
         self.directory.mkdir(parents=True, exist_ok=True)
         self._claim = claim.take(self.directory)
         try:
@@ -155,10 +176,19 @@ class LocalStack:
         )
         self._emulators.append(cloud_storage)
         sftp = self._start_sftp(child, logs) if self._wants_sftp else None
+        pubsub = None
+        if self._wants_pubsub:
+            emulator, pubsub = pubsub_server.start(
+                self.directory / "pubsub", self.project, claim=claimed, log=logs / "pubsub.log"
+            )
+            self._emulators.append(emulator)
         for emulator in self._emulators:
             emulator.wait()
         _make_bucket(endpoints, self.bucket)
-        self._endpoints, self._sftp = endpoints, sftp
+        if pubsub:
+            pubsub.make()
+            endpoints = replace(endpoints, pubsub=pubsub.host)
+        self._endpoints, self._sftp, self._pubsub = endpoints, sftp, pubsub
         os.fchmod(claimed, 0o600)  # The environment may hold a password.
         claim.note(claimed, {"pid": os.getpid(), "environment": self.environment})
 
@@ -185,7 +215,7 @@ class LocalStack:
         for emulator in self._emulators:
             emulator.stop()
         self._emulators.clear()
-        self._endpoints = self._sftp = None
+        self._endpoints = self._sftp = self._pubsub = None
         if self._claim is not None:
             os.close(self._claim)
             self._claim = None
