@@ -107,9 +107,10 @@ def end_with(work: Callable[[], int]) -> int:
 
 
 def failure(error: BaseException) -> BaseException:
-    """What ended a pipeline, from under Beam's layers: an interruption, or RunFailed in one line."""
-    if isinstance(error, RunFailed):
-        return error
+    """What ended a pipeline, from under Beam's layers: an interruption, Wharf's own error, or RunFailed in one line."""
+    if isinstance(error, WharfError):
+        # Beam makes another one, whose text says in what step.
+        return type(error)(str(error).partition(" [while running '")[0], *error.args[1:])
     if _is_interruption(error):
         return KeyboardInterrupt("interrupted")
     _LOG.info("the run failed", exc_info=error)
@@ -136,7 +137,8 @@ def set_up_logging(*, structured: bool) -> None:
 
 def _is_news(record: logging.LogRecord) -> bool:
     """Whether to show a line: Beam logs the traceback of what a DoFn raises, and the command says it in one."""
-    return not (record.exc_info and isinstance(record.exc_info[1], WharfError))
+    error = record.exc_info[1] if record.exc_info else None
+    return not (isinstance(error, WharfError) or _is_interruption(error))
 
 
 class _JsonLines(logging.Formatter):

@@ -11,8 +11,13 @@ from wharf.launch.cli import main
 from wharf.model import avro_export, sftp_run
 from wharf.model.config import load
 from wharf.model.flags import markdown_table
+from wharf.model.loading import flags as load_flags
 
-FLAGS = {"bigquery_to_avro": avro_export.FLAGS, "bigquery_to_sftp": sftp_run.FLAGS}
+FLAGS = {
+    "bigquery_to_avro": avro_export.FLAGS,
+    "bigquery_to_sftp": sftp_run.FLAGS,
+    "files_to_bigquery": load_flags.FLAGS,
+}
 README = (ROOT / "README.md").read_text()
 
 

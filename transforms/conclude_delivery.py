@@ -9,10 +9,10 @@ from typing import Any
 
 import apache_beam as beam
 
+from transforms.fail_if_any import FailIfAny
 from transforms.record import RecordRows
 from wharf.connectors.deliveries import Deliveries
 from wharf.model.delivery import DeliveryResult
-from wharf.model.errors import RunFailed
 from wharf.model.ledger import FILES
 from wharf.model.manifest import Manifest, file_rows, outcome
 
@@ -43,7 +43,7 @@ class ConcludeDeliveries(beam.PTransform):
         return (
             complete
             | "EndRun" >> beam.ParDo(_EndRun(spec, self.tell), beam.pvalue.AsList(recorded))
-            | ("FailIfAny" >> _FailIfAny())
+            | "FailIfAny" >> FailIfAny(_failure)
         )
 
 
@@ -71,17 +71,5 @@ class _EndRun(beam.DoFn):
         yield row
 
 
-@dataclass
-class _FailIfAny(beam.PTransform):
-    """Pass rows of runs on once all have been recorded. Raises: RunFailed if one failed."""
-
-    def expand(self, rows: Any) -> Any:
-        once = rows.pipeline | "JudgeOnce" >> beam.Create([None])
-        return once | "Judge" >> beam.FlatMap(_judge, beam.pvalue.AsList(rows))
-
-
-def _judge(_once: None, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    for row in rows:
-        if row["error_message"]:
-            raise RunFailed(f"run {row['export_id']}: {row['error_message']}")
-    return rows
+def _failure(row: dict[str, Any]) -> str:
+    return f"run {row['export_id']}: {row['error_message']}" if row["error_message"] else ""

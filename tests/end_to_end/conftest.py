@@ -10,6 +10,8 @@ read_tree   an output as fastavro reads it     ledger          recorded runs, or
 delivery    exports to a folder of the test's own on the OpenSSH server
 deliver_to  the same to another server: `deliver_to(server.target(), server.root)`
 orders      `orders(200)`: a table of rows 1 to 200, that the test may change
+loads       files of the test's own, and what files_to_bigquery makes of them
+proxy       before BigQuery's emulator, for requests that something happens at
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ from google.cloud.bigquery import SchemaField, Table
 
 from pipelines.bigquery_to_avro import main
 from tests.end_to_end.delivery import Delivery, as_config
+from tests.end_to_end.loads import Loads, loads_of
 from tests.end_to_end.process import Finished, Started
+from tests.servers.bigquery_proxy import BigQueryProxy
 from tests.servers.sshd import Sshd
 from wharf.local.stack import LocalStack
 from wharf.model.config_environment import VARIABLES
@@ -284,3 +288,17 @@ def select_orders(first: int, last: int) -> str:
         "TIMESTAMP_ADD(TIMESTAMP '2025-03-01 00:00:00+00', INTERVAL n MINUTE), "
         f"DATE_ADD(DATE '2025-03-01', INTERVAL MOD(n, 10) DAY) FROM UNNEST(GENERATE_ARRAY({first}, {last})) AS n"
     )
+
+
+@pytest.fixture
+def loads(stack: LocalStack, client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loads]:
+    for name, value in stack.environment.items():
+        monkeypatch.setenv(name, value)
+    with loads_of(stack, client, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def proxy(stack: LocalStack) -> Iterator[BigQueryProxy]:
+    with BigQueryProxy(stack.endpoints.bigquery or "") as running:
+        yield running

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["pipelines.bigquery_to_avro", "pipelines.bigquery_to_sftp"])
+_CONTEXT.set_forkserver_preload(
+    [f"pipelines.{name}" for name in ("bigquery_to_avro", "bigquery_to_sftp", "files_to_bigquery")]
+)
 
 
 @dataclass(frozen=True)

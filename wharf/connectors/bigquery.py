@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from google.cloud.bigquery import Client, QueryJobConfig
 
 _SHORTEST_TIMEOUT = 60.0  # seconds for one answer of the API; queries are polled
-_ROWS_PER_MERGE = 1_000  # some 300 bytes a row: far below the 10 MB a request may have
+_BYTES_PER_MERGE = 4_000_000  # a request may have 10 MB
 
 
 @contextmanager
@@ -169,9 +169,8 @@ def merge_rows(
     condition on the existing row `old`, without which it is not updated.
     """
     written = 0
-    for first in range(0, len(values), _ROWS_PER_MERGE):
-        chunk = values[first : first + _ROWS_PER_MERGE]
-        names = [column for column in shape.columns if column.name in chunk[0]]
+    names = [column for column in shape.columns if values and column.name in values[0]]
+    for chunk in _chunks(values):
         # Quoted, as `rows` is a reserved word; so is `new`, which would read well for what is given.
         selected = ", ".join(f"{_from_json(column.type, column.name)} AS `{column.name}`" for column in names)
         matched = " AND ".join(f"old.`{name}` = given.`{name}`" for name in shape.key)
@@ -184,8 +183,23 @@ def merge_rows(
             f"ON {matched} WHEN MATCHED{condition} THEN UPDATE SET {updates} "
             f"WHEN NOT MATCHED THEN INSERT ({columns}) VALUES ({inserted})"
         )
-        written += _run(client, sql, {"rows": json.dumps(chunk, default=_literal)}).num_dml_affected_rows or 0
+        written += _run(client, sql, {"rows": f"[{','.join(chunk)}]"}).num_dml_affected_rows or 0
     return written
+
+
+def _chunks(values: Sequence[Mapping[str, Any]]) -> Iterator[list[str]]:
+    """Rows as JSON, as many as fit into one request."""
+    chunk: list[str] = []
+    held = 0
+    for value in values:
+        text = json.dumps(value, default=_literal)
+        if chunk and held + len(text) > _BYTES_PER_MERGE:
+            yield chunk
+            chunk, held = [], 0
+        chunk.append(text)
+        held += len(text)
+    if chunk:
+        yield chunk
 
 
 def execute(client: Client, sql: str, parameters: Mapping[str, Any] | None = None) -> int:

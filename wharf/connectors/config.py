@@ -8,11 +8,14 @@ from pathlib import Path
 from google.api_core import exceptions
 from google.auth.exceptions import GoogleAuthError
 
-from wharf.connectors.endpoints import Endpoints, overrides
+from wharf.connectors.endpoints import Endpoints, api_variables, overrides
 from wharf.connectors.retry import RETRYABLE
 from wharf.connectors.storage import open_storage
+from wharf.model import config_notifications
 from wharf.model.config import SftpConfig, load
 from wharf.model.errors import RunFailed, UsageError
+from wharf.model.fetching.config import ApiConfig, load_api
+from wharf.model.notification import Notifications
 
 
 def load_config(uri: str, endpoints: Endpoints, *, project: str = "") -> SftpConfig:
@@ -24,6 +27,23 @@ def load_config(uri: str, endpoints: Endpoints, *, project: str = "") -> SftpCon
     """
     text = read_text(uri, endpoints)
     return load(text, uri=_lasting(uri), variables=overrides(), project=project)
+
+
+def load_notifications(uri: str, endpoints: Endpoints) -> Notifications:
+    """Who is told, from a document that says nothing else.
+
+    Raises: UsageError that lists every mistake. RunFailed if Cloud Storage gives no answer.
+    """
+    return config_notifications.load(read_text(uri, endpoints), _lasting(uri))
+
+
+def load_api_config(uri: str, endpoints: Endpoints, *, client_name: str = "", project: str = "") -> ApiConfig:
+    """The configuration of an API at `uri`, for a client.
+
+    Raises: UsageError that lists every mistake. RunFailed if Cloud Storage gives no answer.
+    """
+    text = read_text(uri, endpoints)
+    return load_api(text, uri=_lasting(uri), variables=api_variables(), client_name=client_name, project=project)
 
 
 def read_text(uri: str, endpoints: Endpoints) -> str:

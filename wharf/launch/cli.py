@@ -13,11 +13,11 @@ import sys
 from collections.abc import Sequence
 
 from wharf import __version__
-from wharf.launch import config, demo, local, runs, sftp
+from wharf.launch import config, demo, loads, local, runs, sftp
 from wharf.launch.parser import Parser, add_command, parse
 from wharf.model.errors import WharfError
 
-_GROUPS = (demo, local, config, runs, sftp)
+_GROUPS = (demo, local, config, runs, loads, sftp)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

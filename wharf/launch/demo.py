@@ -1,4 +1,4 @@
-"""`wharf demo`: a pipeline on the embedded stack, from made-up rows to checked files."""
+"""`wharf demo`: a pipeline on the embedded stack, from made-up rows to a checked result."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def register(commands: Any) -> None:
         "pipeline",
         metavar="PIPELINE",
         nargs="?",
-        choices=("avro", "sftp"),
+        choices=("avro", "load", "sftp"),
         default="avro",
-        help="avro (default): partitioned Avro files; sftp: files delivered to an SFTP server",
+        help="avro (default): partitioned Avro files; load: files that become partitions; sftp: files sent to a server",
     )
     demo.add_argument("--rows", metavar="N", type=_count, default=1_000_000, help="rows (default 1000000)")
     demo.add_argument("--dir", metavar="DIR", type=Path, help="work there (default: a temporary directory)")
@@ -31,6 +31,8 @@ def register(commands: Any) -> None:
 def _demo(arguments: argparse.Namespace) -> int:
     if arguments.pipeline == "sftp":
         from wharf.local.demo_sftp import run_demo
+    elif arguments.pipeline == "load":
+        from wharf.local.demo_load import run_demo
     else:
         from wharf.local.demo import run_demo
 

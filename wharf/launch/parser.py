@@ -48,10 +48,15 @@ def add_command(commands: Any, name: str, run: Callable[[argparse.Namespace], in
 
 
 def parse(parser: Parser, argv: Sequence[str]) -> argparse.Namespace:
-    """Parse `argv`; `run` of the result is the command. Raises: UsageError on anything unknown or missing."""
+    """Parse `argv`; `run` of the result is the command. Raises: UsageError on anything unknown or missing.
+
+    A command with the default `rest` gets there what it does not know, to hand it on.
+    """
     arguments, unknown = parser.parse_known_args(argv)
     used: Parser = arguments.parser  # The innermost command's: its defaults were set last.
-    if unknown:
+    if "rest" in arguments:
+        arguments.rest = unknown
+    elif unknown:
         word = unknown[0].split("=")[0]
         if not word.startswith("-"):
             used.error(f"unknown argument '{word}'")

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wharf.launch import loads
 from wharf.launch.parser import Parser, add_command
 from wharf.model.errors import UsageError
 
@@ -23,6 +24,7 @@ def register(commands: Any) -> None:
     status = add_command(commands, "status", _status, "show the history of runs")
     _add_config(status)
     status.add_argument("--metadata_table", metavar="project.dataset.table", help="instead of --config: its table")
+    status.add_argument("--load_state_table", metavar="project.dataset.table", help="show the batches of files there")
     status.add_argument("--since", metavar="DATE", type=_date, help="runs from this day on (default: a week ago)")
     status.add_argument("--json", action="store_true", help="one JSON object a line")
     verify = add_command(
@@ -41,6 +43,10 @@ def register(commands: Any) -> None:
     )
     retry.add_argument("--gcs-prefix", metavar="URI", help="send the files below URI, which no manifest lists")
     retry.add_argument("--force", action="store_true", help="take over from a run that is still recorded as running")
+    retry.add_argument(
+        "--load_state_table", metavar="project.dataset.table", help="load the batches of files that are not DONE there"
+    )
+    retry.add_argument("--directory", metavar="URI", help="with --load_state_table: in this directory only")
 
 
 def _add_config(command: Parser) -> None:
@@ -50,6 +56,8 @@ def _add_config(command: Parser) -> None:
 
 
 def _status(arguments: argparse.Namespace) -> int:
+    if arguments.load_state_table:
+        return loads.status(arguments)
     from wharf.connectors.deliveries import history
     from wharf.connectors.endpoints import Endpoints
     from wharf.model.report import history_table
@@ -99,6 +107,8 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def _retry(arguments: argparse.Namespace) -> int:
+    if arguments.load_state_table:
+        return loads.retry(arguments)
     from wharf.connectors.announce import Announcer
     from wharf.connectors.resend import resend, send_unlisted
     from wharf.model.ledger import SUCCESS

@@ -9,7 +9,7 @@ from wharf.model import config_document as written
 from wharf.model import templates
 from wharf.model.config_mistakes import Findings
 from wharf.model.config_secrets import reference
-from wharf.model.json_document import Place
+from wharf.model.json_document import Place, parse
 from wharf.model.notification import FIELDS, Email, Notifications, Slack
 
 _PORTS = {"starttls": 587, "implicit": 465, "none": 25}
@@ -17,6 +17,21 @@ _PORTS = {"starttls": 587, "implicit": 465, "none": 25}
 _BARE_ADDRESS = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9.-]+"
 _ADDRESS = re.compile(rf"""{_BARE_ADDRESS}|[^<>@,;:"\\]+ <{_BARE_ADDRESS}>""")
 Level = dict[str, Any]  # what one level says: by key, channels as dicts (None: off), secrets as references
+
+
+def load(text: str, uri: str) -> Notifications:
+    """A document that is the `notifications` of a configuration alone, read from `uri`.
+
+    Raises: DocumentError, a UsageError, that lists every mistake by its path.
+    """
+    data, repeated = parse(text, uri)
+    findings = Findings({})
+    for place in repeated:
+        findings.wrong(place, "is given more than once: keep one")
+    said = level(findings.check(data, written.Notifications, ()), (), uri, findings)
+    found = settings(said, {"slack": ("slack",), "email": ("email",)}, findings)
+    findings.raise_if_any(uri)
+    return found
 
 
 def level(notifications: written.Notifications, place: Place, uri: str, findings: Findings) -> Level:

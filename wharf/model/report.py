@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from wharf.model.fetching.unit import Fetch
+from wharf.model.loading.batch import Batch, Refused
 from wharf.model.schema import Field
 
 _SHOWN_PARTITIONS = 40
@@ -26,6 +29,19 @@ def progress_line(counted_so_far: Mapping[str, int], seconds: float) -> str:
         parts.append(f"{delivered:,} on the server, {size(counted_so_far.get('bytes_delivered', 0))}")
     if published := counted_so_far.get("partitions_published", 0):
         parts.append(f"{published:,} partitions published")
+    return f"{seconds:4.0f} s  " + "  ".join(parts)
+
+
+def loads_progress(counted_so_far: Mapping[str, int], seconds: float) -> str:
+    """The same for a run that loads files."""
+    if not counted_so_far:
+        return f"{seconds:4.0f} s  running"
+    parts = [
+        f"{counted_so_far.get('batches_done', 0):,} of {counted_so_far.get('batches_found', 0):,} batches done",
+        f"{counted_so_far.get('load_jobs', 0):,} load jobs",
+    ]
+    if undone := counted_so_far.get("batches_not_done", 0):
+        parts.append(f"{undone:,} not loaded")
     return f"{seconds:4.0f} s  " + "  ".join(parts)
 
 
@@ -81,6 +97,76 @@ def history_table(rows: Sequence[Mapping[str, Any]]) -> str:
         if row.get("error_message"):
             lines.append(f"{'':<18}{row['error_message']}")
     return "\n".join(lines)
+
+
+def loads_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Batches of files, a line each, errors below, and how many there are of each status.
+
+    `300 in 3` are the rows of a load that three batches shared.
+    """
+    tables = [(row["destination_table"] or "?").partition(".")[2] or "?" for row in rows]
+    widest = max(map(len, ["table", *tables]))
+    names = (
+        f"{'seen (UTC)':<17} {'status':<10} {'table':<{widest}} {'rows':>14} {'files':>6} {'size':>10} {'tries':>5} "
+    )
+    lines = [f"{names}{'took':>8}  directory"]
+    for row, table in zip(rows, tables, strict=True):
+        loaded, shared = row["loaded_rows"], row["loaded_batches"] or 1
+        held = "" if loaded is None else f"{loaded:,}" + (f" in {shared:,}" if shared > 1 else "")
+        end = row["completed_at"]
+        took = f"{(end - row['claimed_at']).total_seconds():.0f} s" if end else ""
+        lines.append(
+            f"{row['discovered_at']:%Y-%m-%d %H:%M}  {row['status']:<10} {table:<{widest}} {held:>14} "
+            f"{row['files']:>6,} {size(row['bytes']):>10} {row['attempts']:>5} {took:>8}  {row['directory']}"
+        )
+        if row["error_message"]:
+            lines.append(f"{'':<18}{row['error_message']}")
+    found = Counter(row["status"] for row in rows)
+    lines.append(", ".join(f"{found[status]:,} {status}" for status in sorted(found)))
+    return "\n".join(lines)
+
+
+def fetch_progress(counted_so_far: Mapping[str, int], seconds: float) -> str:
+    """The same for a run that asks an API."""
+    if not counted_so_far:
+        return f"{seconds:4.0f} s  running"
+    parts = [f"{counted_so_far.get('pages', 0):,} pages", f"{counted_so_far.get('records', 0):,} records"]
+    if done := counted_so_far.get("endpoints_success", 0):
+        parts.append(f"{done:,} endpoints complete")
+    if loaded := counted_so_far.get("records_loaded", 0):
+        parts.append(f"{loaded:,} records loaded")
+    return f"{seconds:4.0f} s  " + "  ".join(parts)
+
+
+def fetches_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Endpoints of a run, a line each, errors and warnings below."""
+    names = [row["endpoint"] + (f" of {row['tenant']}" if row["tenant"] else "") for row in rows]
+    widest = max(map(len, ["endpoint", *names]))
+    header = f"{'endpoint':<{widest}} {'status':<8} {'pages':>7} {'records':>11} {'requests':>8} {'retries':>7} "
+    lines = [f"{header}{'waited':>7}  table"]
+    for row, name in zip(rows, names, strict=True):
+        numbers = (
+            f"{row['pages'] or 0:>7,} {row['records'] or 0:>11,} {row['requests'] or 0:>8,} {row['retries'] or 0:>7,}"
+        )
+        waited = f"{row['throttled_seconds'] or 0:.0f} s"
+        lines.append(f"{name:<{widest}} {row['status']:<8} {numbers} {waited:>7}  {row['table_name'] or ''}".rstrip())
+        lines += [f"{'':<4}{text}" for text in (row["error_message"], row["warnings"]) if text]
+    return "\n".join(lines)
+
+
+def planned_fetch(fetch: Fetch) -> str:
+    """What a run would do with an endpoint."""
+    of_tenant = f" of {fetch.tenant}" if fetch.tenant else ""
+    since = f"since {fetch.cursor}" if fetch.cursor else "everything"
+    return f"{fetch.endpoint.name}{of_tenant}: {since} -> {fetch.run.folder}"
+
+
+def planned_load(batch: Batch | Refused) -> str:
+    """What a run would do with a batch."""
+    if isinstance(batch, Refused):
+        return f"cannot be loaded: {batch.error}"
+    held = f"{counted(len(batch.files), 'file')}, {size(batch.bytes)}"
+    return f"{batch.options.write_mode:<17} {batch.table}  {held}  {batch.directory}"
 
 
 def plan(

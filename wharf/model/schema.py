@@ -73,6 +73,14 @@ class Field:
             fields=tuple(cls.from_api(field) for field in resource.get("fields", ())),
         )
 
+    def to_api(self) -> dict[str, Any]:
+        """The same as a `TableFieldSchema`."""
+        resource: dict[str, Any] = {"name": self.name, "type": self.type, "mode": self.mode}
+        resource |= {"description": self.description} if self.description else {}
+        resource |= {name: str(value) for name in ("precision", "scale") if (value := getattr(self, name)) is not None}
+        resource |= {"rangeElementType": {"type": self.range_element}} if self.range_element else {}
+        return resource | ({"fields": [field.to_api() for field in self.fields]} if self.fields else {})
+
 
 def fingerprint(fields: tuple[Field, ...]) -> str:
     """A digest that changes when the schema does; descriptions do not count."""

@@ -1,0 +1,1 @@
+"""Fetching from APIs over HTTP: tokens, budgets, pages, raw files, raw tables."""
