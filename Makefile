@@ -30,6 +30,7 @@ check: $(VENV)/wharf.stamp ## Lint, check types, the direction of imports and ge
 bench: $(VENV)/bench.stamp ## Run the benchmarks (pyspark needs a Java runtime; sshd, sftp and rclone where installed)
 	$(BIN)/python benchmarks/bigquery_to_avro.py
 	$(BIN)/python benchmarks/bigquery_to_sftp.py
+	$(BIN)/python benchmarks/files_to_bigquery.py
 
 lock: $(VENV)/wharf.stamp ## Resolve the lock files again after a change of dependencies
 	$(COMPILE) pyproject.toml --extra dev --output-file requirements/dev.txt

@@ -80,9 +80,14 @@ def section(title: str, about: str, contenders: Sequence[Contender], bars: Seque
             f"| {number(min(rates))} - {number(max(rates))} | {'' if peak is None else f'{peak:,.0f}'} |"
         )
     if bars:
-        lines += ["", "| bar | found | |", "|---|--:|---|"]
-        lines += [f"| {bar.text} | {bar.found} | {'met' if bar.met else '**not met**'} |" for bar in bars]
+        lines += ["", *bar_table(bars)]
     return "\n".join(lines) + "\n"
+
+
+def bar_table(bars: Sequence[Bar]) -> list[str]:
+    """The lines of a table of bars."""
+    lines = [f"| {bar.text} | {bar.found} | {'met' if bar.met else '**not met**'} |" for bar in bars]
+    return ["| bar | found | |", "|---|--:|---|", *lines]
 
 
 def write(path: Path, sections: Sequence[str]) -> None:
@@ -120,8 +125,9 @@ _HEAD = """
 # Results
 
 Written by `make bench`, or one section at a time with
-`python benchmarks/bigquery_to_avro.py --only encode` (`pipeline`, `partitions`, `spark`, `memory`) and
-`python benchmarks/bigquery_to_sftp.py --only csv` (`gzip`, `large`, `small`, `far_large`, `far_medium`, `far_small`).
+`python benchmarks/bigquery_to_avro.py --only encode` (`pipeline`, `partitions`, `spark`, `memory`),
+`python benchmarks/bigquery_to_sftp.py --only csv` (`gzip`, `large`, `small`, `far_large`, `far_medium`, `far_small`)
+and `python benchmarks/files_to_bigquery.py --only shared` (`held`, `large`, `latency`).
 
 Contenders take turns (A B C A B C ...), each run in a new process; a ratio is the median of the rounds' own
 ratios. The clock starts after imports and stops when the output is complete. What each run put out is counted by
