@@ -148,7 +148,7 @@ def execute(job: Job) -> int:
     for row in undone[:20]:
         print(f"error: {row['error_message'] or row['directory']}", file=sys.stderr)
     if len(undone) > 20:
-        print(f"error: and {len(undone) - 20:,} more, which the table above names", file=sys.stderr)
+        print(f"and {len(undone) - 20:,} more; the table above has them all", file=sys.stderr)
     if failed and not (undone and all(row["error_message"] for row in undone)):
         raise failed
     return 1 if undone else 0

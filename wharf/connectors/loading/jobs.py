@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from google.cloud.bigquery import Client
 
 _TIMEOUT = 60.0  # seconds for one answer
-_TRIES = 6
+_TRIES = 8  # some 25 s
 _LONGEST_PAUSE = 20.0
 _LONGEST_POLL = 5.0
 _ANSWERS = (exceptions.ClientError, exceptions.MethodNotImplemented)

@@ -107,7 +107,7 @@ class Loader:
 
     def _claim(self, batches: Sequence[Batch | Refused]) -> list[Claimed]:
         """Claim what can be; what a process of this machine left when it died is not waited for."""
-        self._claimer = f"{self._spec.run_id} {socket.gethostname()}:{os.getpid()} {uuid.uuid4().hex[:8]}"
+        self._claimer = f"{self._spec.run_id} {_machine()}:{os.getpid()} {uuid.uuid4().hex[:8]}"
         claims = self._claim_now(batches)
         living = {c.row["claimed_by"] for c in claims if not c.is_mine and c.row["status"] in LIVING}
         if dead := {claimer for claimer in living if _is_dead(claimer)}:
@@ -159,10 +159,18 @@ class Loader:
         return [claim for claim in self._claim_now(batches) if claim.is_mine] if batches else []
 
 
+def _machine() -> str:
+    """Where process ids mean the same: a host, and on Linux the namespace of its containers."""
+    try:
+        return f"{socket.gethostname()}/{os.stat('/proc/self/ns/pid').st_ino}"
+    except OSError:
+        return socket.gethostname()
+
+
 def _is_dead(claimer: str) -> bool:
     """Whether a claimer was a process of this machine that is gone; of other machines only the lease tells."""
     named = re.fullmatch(r"\S+ (\S+):(\d+) \S+", claimer)
-    if not named or named[1] != socket.gethostname():
+    if not named or named[1] != _machine():
         return False
     try:
         os.kill(int(named[2]), 0)

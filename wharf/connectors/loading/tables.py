@@ -66,7 +66,8 @@ class Tables:
                 except UsageError as error:
                     if isinstance(error.__cause__, exceptions.NotFound):
                         raise UsageError(
-                            f"dataset {name} does not exist: make it (bq mk {name}), or mend --destination_regex"
+                            f"dataset {name} does not exist: make it (bq mk {name}), or mend --prefix or "
+                            "--destination_regex"
                         ) from error
                     raise
                 self._locations[name] = found.location or "US"
