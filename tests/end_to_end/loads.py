@@ -60,6 +60,10 @@ class Loads:
         """What every run is given, besides where the files are."""
         return [f"--project={self.project}", f"--load_state_table={self.state_table}", "--skip_leading_rows=1"]
 
+    @property
+    def storage_endpoint(self) -> str:
+        return self.variables["BIGQUERY_STORAGE_EMULATOR_HOST"]
+
     def uri(self, path: str = "") -> str:
         return f"gs://{self.bucket.name}/{self.prefix}{self.dataset}/{path}"
 
@@ -80,11 +84,11 @@ class Loads:
         given = (
             [] if any(word.startswith(("--input", "--subscription")) for word in words) else [f"--input={self.input}"]
         )
-        return _captured(lambda: main([*self.flags, *given, *words]))
+        return captured(lambda: main([*self.flags, *given, *words]))
 
     def wharf(self, *words: str) -> Finished:
         """`wharf WORDS`, in this process."""
-        return _captured(lambda: wharf_main([*words]))
+        return captured(lambda: wharf_main([*words]))
 
     def start(self, *words: str, **variables: str) -> Started:
         """The pipeline, in a process that can be killed; it runs over nothing that `words` do not say."""
@@ -188,7 +192,7 @@ def jsonl_of(*rows: Mapping[str, Any]) -> str:
     return "".join(json.dumps(row) + "\n" for row in rows)
 
 
-def _captured(command: Callable[[], int]) -> Finished:
+def captured(command: Callable[[], int]) -> Finished:
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = command()

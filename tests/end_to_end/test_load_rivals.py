@@ -151,3 +151,19 @@ def test_backfill_ingest_loads_what_is_complete_and_not_loaded(dropped: Loads) -
     assert (60,) not in dropped.rows("orders", "id")
     assert ingest().code == 0
     assert dropped.rows("orders", "id") == [(10,), (11,), (20,), (21,), (30,), (31,), (50,), (60,)]
+
+
+def test_a_batch_is_loaded_again_into_another_table_and_where_its_record_is_gone(
+    dropped: Loads, proxy: BigQueryProxy
+) -> None:
+    """BigQuery remembers job ids for long: a job for another table, or of another record, is not ours."""
+    behind = (f"--bigquery_endpoint={proxy.url}", f"--bigquery_storage_endpoint={dropped.storage_endpoint}")
+    assert dropped.run(*behind).code == 0
+    check_complete(dropped)
+    elsewhere = f"{dropped.project}.{dropped.dataset}.elsewhere"
+    second = (f"--destination_table={elsewhere}", f"--load_state_table={dropped.state_table}_2")
+    assert dropped.run(*behind, *second).code == 0
+    assert dropped.rows("elsewhere", "id") == [(7,), (10,), (11,), (20,), (21,), (30,), (31,)]
+    dropped.sql(f"DELETE FROM `{dropped.state_table}_2` WHERE TRUE")
+    assert dropped.run(*behind, *second).code == 0
+    assert len(dropped.rows("elsewhere", "id")) == 14

@@ -5,15 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import json
 import logging
-import os
-import re
-import socket
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 
+from wharf.connectors import machine
 from wharf.connectors.endpoints import Endpoints
 from wharf.connectors.loading.jobs import Jobs
 from wharf.connectors.loading.landings import ConfigFiles, landing_of
@@ -107,7 +105,7 @@ class Loader:
 
     def _claim(self, batches: Sequence[Batch | Refused]) -> list[Claimed]:
         """Claim what can be; what a process of this machine left when it died is not waited for."""
-        self._claimer = f"{self._spec.run_id} {_machine()}:{os.getpid()} {uuid.uuid4().hex[:8]}"
+        self._claimer = f"{self._spec.run_id} {machine.process()} {uuid.uuid4().hex[:8]}"
         claims = self._claim_now(batches)
         living = {c.row["claimed_by"] for c in claims if not c.is_mine and c.row["status"] in LIVING}
         if dead := {claimer for claimer in living if _is_dead(claimer)}:
@@ -159,23 +157,6 @@ class Loader:
         return [claim for claim in self._claim_now(batches) if claim.is_mine] if batches else []
 
 
-def _machine() -> str:
-    """Where process ids mean the same: a host, and on Linux the namespace of its containers."""
-    try:
-        return f"{socket.gethostname()}/{os.stat('/proc/self/ns/pid').st_ino}"
-    except OSError:
-        return socket.gethostname()
-
-
 def _is_dead(claimer: str) -> bool:
     """Whether a claimer was a process of this machine that is gone; of other machines only the lease tells."""
-    named = re.fullmatch(r"\S+ (\S+):(\d+) \S+", claimer)
-    if not named or named[1] != _machine():
-        return False
-    try:
-        os.kill(int(named[2]), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        pass  # it is somebody else's, and alive
-    return False
+    return any(machine.is_gone(word) for word in claimer.split())

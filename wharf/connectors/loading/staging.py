@@ -18,7 +18,7 @@ from wharf.model.loading import sql, transform_sql
 from wharf.model.loading.batch import Batch
 from wharf.model.loading.changes import compare
 from wharf.model.loading.options import CSV, JSON
-from wharf.model.loading.plan import MOST_TABLES, Load, loads
+from wharf.model.loading.plan import MOST_TABLES, Load, Seen, loads
 from wharf.model.loading.sql import Staged
 from wharf.model.schema import Field, TableId
 
@@ -62,15 +62,15 @@ class StagedWave:
 class Staging:
     """What is loaded for one target; the table itself is made and changed here when its rows need it."""
 
-    def __init__(self, table: TableId, tools: Tools, location: str) -> None:
-        self._table, self._tools, self._location = table, tools, location
+    def __init__(self, table: TableId, tools: Tools, location: str, seen: Seen) -> None:
+        self._table, self._tools, self._location, self._seen = table, tools, location, seen
         self._target = tools.tables.find(table)
         self._running: dict[str, Future[StagedLoad]] = {}
         self._fitting = threading.Lock()
 
     def begin(self, wave: Sequence[Batch]) -> None:
         """Start the load jobs of a wave whose turn comes later."""
-        for load in loads(wave):
+        for load in loads(wave, self._seen):
             if load.identity not in self._running:
                 self._running[load.identity] = self._tools.pool.submit(self._load, load)
 
@@ -81,7 +81,7 @@ class Staging:
         Raises: WharfError, GoogleAPIError.
         """
         self.begin(wave)
-        its = loads(wave)
+        its = loads(wave, self._seen)
         futures = [self._running[load.identity] for load in its]
         made: list[TableId] = []
         wait(futures)

@@ -63,6 +63,7 @@ class TableLoader:
         Those that another worker has taken over are left out.
         """
         self._rows = {claim.batch.landing.batch_id: dict(claim.row) for claim in claims}
+        self._seen = {batch_id: row["discovered_at"] for batch_id, row in self._rows.items()}
         self._run(claims)
         ended = [(claim.batch, self._rows[claim.batch.landing.batch_id]) for claim in claims]
         return [(batch, row) for batch, row in ended if batch.landing.batch_id not in self._lost]
@@ -79,7 +80,7 @@ class TableLoader:
             assert self._table
             self._location = self._tools.tables.location(self._table)
             batches = self._in_order(self._recovered(batches))
-            self._staging = Staging(self._table, self._tools, self._location)
+            self._staging = Staging(self._table, self._tools, self._location, self._seen)
             planned = waves(batches)
             for wave in planned:
                 self._staging.begin(wave)
@@ -158,7 +159,7 @@ class TableLoader:
                 if errors := staged.rejects(batch):
                     tools.rejects.record(batch, errors)
             former = [job for batch in wave for job in self._former.get(batch.batch_id, ())]
-            identity = statement_identity(wave, former)
+            identity = statement_identity(wave, self._seen, former)
             now = dt.datetime.now(dt.UTC)
             self._record([state.submitted(self._rows[b.batch_id], identity, now, **staged.counts(b)) for b in wave])
             try:

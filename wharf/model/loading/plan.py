@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from wharf.model.loading.batch import Batch, LandedFile, Part
@@ -17,6 +17,10 @@ MOST_BYTES = 15 * 10**12
 # which 250 staging tables of 100 columns stay far below.
 MOST_TABLES = 999
 MOST_STAGED = 250
+
+# When each batch was first seen, by its id, as the load-state table has it. It is part of all identities: to another
+# table, or for another load-state table, the same batch is loaded by other jobs, and not taken for done.
+Seen = Mapping[str, dt.datetime]
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,9 @@ def waves(batches: Sequence[Batch]) -> list[list[Batch]]:
     return found
 
 
-def loads(batches: Sequence[Batch], most_files: int = MOST_FILES, most_bytes: int = MOST_BYTES) -> list[Load]:
+def loads(
+    batches: Sequence[Batch], seen: Seen, most_files: int = MOST_FILES, most_bytes: int = MOST_BYTES
+) -> list[Load]:
     """The load jobs of one wave, in the batches' order.
 
     Files of the same values and options load together, over batches too, except where it matters which batch a row
@@ -82,40 +88,44 @@ def loads(batches: Sequence[Batch], most_files: int = MOST_FILES, most_bytes: in
                 if files:
                     key = (_values(part), batch.options, batch.schema, owner, is_packed)
                     groups.setdefault(key, []).append((batch, replace(part, files=files)))
-    return [load for group in groups.values() for load in _split(group, most_files, most_bytes)]
+    return [load for group in groups.values() for load in _split(group, seen, most_files, most_bytes)]
 
 
-def statement_identity(batches: Sequence[Batch], former: Sequence[str]) -> str:
+def statement_identity(batches: Sequence[Batch], seen: Seen, former: Sequence[str]) -> str:
     """The identity of the statement that brings `batches` in; `former` are those of statements that failed to."""
-    return _digest(["statement", sorted(batch.batch_id for batch in batches), sorted(former)])
+    return _digest(["statement", str(batches[0].table), _identities(batches, seen), sorted(former)])
 
 
-def _split(group: list[tuple[Batch, Part]], most_files: int, most_bytes: int) -> Iterator[Load]:
+def _split(group: list[tuple[Batch, Part]], seen: Seen, most_files: int, most_bytes: int) -> Iterator[Load]:
     files: list[LandedFile] = []
     owners: dict[str, Batch] = {}
     held = 0
     for batch, part in group:
         for file in part.files:
             if files and (len(files) == most_files or held + file.bytes > most_bytes):
-                yield _load(group[0][1], files, owners)
+                yield _load(group[0][1], files, owners, seen)
                 files, owners, held = [], {}, 0
             files.append(file)
             owners[batch.batch_id] = batch
             held += file.bytes
-    yield _load(group[0][1], files, owners)
+    yield _load(group[0][1], files, owners, seen)
 
 
-def _load(part: Part, files: list[LandedFile], owners: dict[str, Batch]) -> Load:
+def _load(part: Part, files: list[LandedFile], owners: dict[str, Batch], seen: Seen) -> Load:
     batches = tuple(owners.values())
     first = batches[0]
     identity = _digest(
         [
             *("load", str(first.table), repr(first.options), repr(first.schema), repr(_values(part))),
-            sorted(owners),
+            _identities(batches, seen),
             [(file.uri, file.generation) for file in files],
         ]
     )
     return Load(identity, part, tuple(files), batches)
+
+
+def _identities(batches: Sequence[Batch], seen: Seen) -> list[list[str]]:
+    return sorted([batch.batch_id, seen[batch.batch_id].isoformat()] for batch in batches)
 
 
 def _digest(value: object) -> str:
