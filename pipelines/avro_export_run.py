@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import wharf
-from pipelines import running
-from wharf.connectors import bigquery, bigquery_read
+from wharf.connectors import bigquery, bigquery_read, machine
 from wharf.connectors.bigquery_read import ReadRequest
 from wharf.connectors.endpoints import Endpoints
 from wharf.connectors.ledger import RunLedger
@@ -179,5 +178,5 @@ def _run_row(run: Resolved) -> dict[str, Any]:
         "window_from": export.window.first_instant,
         "window_to": export.window.last_instant,
         "time_zone": export.window.time_zone,
-        "job_id": running.local_job_id(),
+        "job_id": machine.process(),
     }

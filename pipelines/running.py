@@ -6,9 +6,7 @@ import argparse
 import datetime as dt
 import json
 import logging
-import os
 import signal
-import socket
 import sys
 import threading
 import time
@@ -83,11 +81,6 @@ def lease(minutes: str, options: PipelineOptions) -> dt.timedelta:
     if minutes:
         return dt.timedelta(minutes=int(minutes))
     return WATCHED_LEASE if is_watched(options) else UNWATCHED_LEASE
-
-
-def local_job_id() -> str:
-    """Where a local run is: host and process."""
-    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def end_with(work: Callable[[], int]) -> int:

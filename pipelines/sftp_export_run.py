@@ -8,9 +8,8 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines import running
 from transforms.stage_delivery import Increment
-from wharf.connectors import bigquery
+from wharf.connectors import bigquery, machine
 from wharf.connectors.bigquery_read import ReadRequest
 from wharf.connectors.deliveries import Deliveries
 from wharf.formats.block import FileFormat
@@ -79,7 +78,7 @@ class Resolved:
             "window_from": window.first_instant if window else None,
             "window_to": window.last_instant if window else None,
             "time_zone": self.export.time_zone,
-            "job_id": running.local_job_id(),
+            "job_id": machine.process(),
         }
 
     @property
@@ -188,7 +187,7 @@ def take(run: Resolved, lease: dt.timedelta, *, force: bool) -> Ready | Unfinish
     if force:
         unfinished = [left for left in unfinished if run.window is None and deliveries.is_staged(left)]
     if unfinished:
-        deliveries.take_again(unfinished[0], lease, running.local_job_id(), force=force)
+        deliveries.take_again(unfinished[0], lease, machine.process(), force=force)
         return Unfinished(unfinished[0])
     if not force and (done := _done(run)):
         return done

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import subprocess
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from wharf.connectors import bigquery
+from wharf.connectors import bigquery, machine
 from wharf.connectors.ledger import RunLedger
 from wharf.model.errors import RunFailed, RunInProgress
 from wharf.model.ledger import RUNS
@@ -93,6 +94,31 @@ def test_an_expired_lease_is_taken_over(ledger):
     ledger.claim(run("b"), LEASE)
     assert ledger.row("a")["status"] == "FAILED"
     assert ledger.living(["a", "b"]) == {"b"}
+
+
+def test_a_dead_process_of_this_machine_is_taken_over_from_within_its_lease(ledger):
+    with subprocess.Popen(["true"]) as gone:
+        pass
+    here = machine.process().rpartition(":")[0]
+    ledger.claim(run("dead") | {"job_id": f"{here}:{gone.pid}"}, LEASE)
+    ledger.claim(run("other") | {"job_id": machine.process(), "destination_uri": "gs://bucket/y"}, LEASE)
+    assert ledger.living(["dead", "other"]) == {"other"}
+    ledger.claim(run("b") | {"job_id": machine.process()}, LEASE)
+    row = ledger.row("dead")
+    assert (row["status"], row["error_message"]) == ("FAILED", "its process died; taken over by b")
+    with pytest.raises(RunInProgress, match="run b"):
+        ledger.claim(run("c"), LEASE)
+    with pytest.raises(RunFailed, match="lost its window"):
+        ledger.check_mine("dead")
+
+
+def test_a_process_of_another_machine_is_waited_for_whatever_its_number_is(ledger):
+    with subprocess.Popen(["true"]) as gone:
+        pass
+    ledger.claim(run("far") | {"job_id": f"another-host:{gone.pid}"}, LEASE)
+    assert ledger.living(["far"]) == {"far"}
+    with pytest.raises(RunInProgress, match="run far"):
+        ledger.claim(run("b"), LEASE)
 
 
 def test_a_renewed_lease_holds(ledger):

@@ -114,6 +114,10 @@ class Delivery:
         for path in sorted(self.staging.glob("*/*/manifest.json")):
             yield json.loads(path.read_text())
 
+    def move_to_another_machine(self) -> None:
+        """Let whatever runs, or ran, be a process of another machine, of which nobody knows here whether it lives."""
+        self.sql(f"UPDATE `{self.metadata}` SET job_id = 'another-machine:1' WHERE TRUE")
+
     def expire_lease(self) -> None:
         """Let the lease of each run that is at work, or was killed, have ended."""
         self.sql(f"UPDATE `{self.metadata}` SET lease_until = TIMESTAMP '2025-01-01 00:00:00+00' WHERE TRUE")

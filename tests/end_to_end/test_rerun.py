@@ -131,8 +131,7 @@ def test_a_killed_run_is_repeated_to_the_tree_of_one_clean_run(
     former = set(Path(output).glob(MOMENTS[moment]))
     killed.signal_when(lambda: bool(set(Path(output).glob(MOMENTS[moment])) - former), signal.SIGKILL)
     assert killed.wait().code == -signal.SIGKILL
-    assert run(*export).code == 3, "the lease of the killed run still holds"
-    repeated = run(*export, "--force")
+    repeated = run(*export)  # its process was one of this machine: its lease keeps nobody waiting
     assert repeated.code == 0, repeated.err
     tree, expected = read_tree(output), count_by_sql(many)
     assert tree.count() == expected

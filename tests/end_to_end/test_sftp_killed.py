@@ -58,13 +58,8 @@ def check_complete(delivery, export: str) -> None:
     ("export", "moment"),
     [("daily", "spilling"), ("news", "staged"), ("news", "sealed"), ("daily", "sending"), ("news", "sending")],
 )
-def test_the_same_command_completes_a_killed_run_once_its_lease_has_ended(delivery, killed, export, moment):
+def test_the_same_command_completes_a_killed_run(delivery, killed, export, moment):
     killed(export, moment)
-    busy = delivery.run(*words(export))
-    assert busy.code == 3, "the lease of the killed run still holds"
-    (row,) = delivery.runs()
-    assert row["status"] == "RUNNING"
-    delivery.expire_lease()
     ended = delivery.run(*words(export))
     assert ended.code == 0, ended.err
     check_complete(delivery, export)
@@ -73,9 +68,24 @@ def test_the_same_command_completes_a_killed_run_once_its_lease_has_ended(delive
     assert statuses[-1] == "SUCCESS"
 
 
+def test_one_of_another_machine_is_completed_once_its_lease_has_ended(delivery, killed):
+    killed("daily", "sending")
+    delivery.move_to_another_machine()
+    busy = delivery.run(*words("daily"))
+    assert busy.code == 3, "the lease of the killed run still holds"
+    (row,) = delivery.runs()
+    assert row["status"] == "RUNNING"
+    delivery.expire_lease()
+    ended = delivery.run(*words("daily"))
+    assert ended.code == 0, ended.err
+    check_complete(delivery, "daily")
+    assert delivery.runs()[0]["status"] == "SUCCESS"
+
+
 @pytest.mark.parametrize("moment", ["staged", "sending"])
 def test_force_takes_over_from_a_killed_run_at_once(delivery, killed, moment):
     killed("daily", moment)
+    delivery.move_to_another_machine()
     ended = delivery.run(*words("daily"), "--force")
     assert ended.code == 0, ended.err
     check_complete(delivery, "daily")
@@ -85,6 +95,7 @@ def test_force_takes_over_from_a_killed_run_at_once(delivery, killed, moment):
 @pytest.mark.parametrize("moment", ["sealed", "sending"])
 def test_retry_completes_a_killed_run(delivery, killed, moment):
     killed("news", moment)
+    delivery.move_to_another_machine()
     (row,) = delivery.runs()
     busy = delivery.wharf("retry", "--export_name=news")
     assert busy.code == 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from google.api_core.exceptions import GoogleAPIError
 
-from wharf.connectors import bigquery
+from wharf.connectors import bigquery, machine
 from wharf.model.errors import RunFailed, RunInProgress
 from wharf.model.ledger import FAILED, RUNNING, RUNS, SUCCESS, LedgerTable
 from wharf.model.schema import TableId
@@ -51,7 +51,8 @@ class RunLedger:
         """Record `run` as RUNNING, unless a rival is alive.
 
         Insert first, look afterwards: of two that start together at least one sees the other and withdraws.
-        Rows of rivals whose lease has ended, or of all with `force`, become FAILED, so that they cannot publish.
+        Rows of rivals whose lease has ended, or of all with `force`, become FAILED, so that they cannot publish; so
+        do those whose process was one of this machine and is gone.
         A run that is claimed `again` is not forgotten when it gives way: it is FAILED, as it was.
 
         Raises: RunInProgress.
@@ -72,8 +73,11 @@ class RunLedger:
             f"SELECT export_id, started_at, lease_until, job_id FROM `{self.table}` WHERE {rivals_are} ORDER BY 2",
             scope,
         )
-        if rivals:
-            first = rivals[0]
+        for rival in rivals:
+            if _is_dead(rival):
+                self.fail(rival["export_id"], f"its process died; taken over by {run['export_id']}")
+        if living := [rival for rival in rivals if not _is_dead(rival)]:
+            first = living[0]
             if again:
                 self.fail(run["export_id"], f"not completed: run {first['export_id']} was at work")
             else:
@@ -91,15 +95,15 @@ class RunLedger:
         )
 
     def living(self, export_ids: list[str]) -> set[str]:
-        """Those of `export_ids` that are RUNNING within their lease."""
+        """Those of `export_ids` that are RUNNING within their lease, and whose process is not known to be gone."""
         found = bigquery.rows(
             self.client,
-            f"SELECT export_id FROM `{self.table}` "
+            f"SELECT export_id, job_id FROM `{self.table}` "
             f"WHERE {self._status} = 'RUNNING' AND lease_until > CURRENT_TIMESTAMP() "
             "AND export_id IN (SELECT item FROM UNNEST(SPLIT(@ids, ' ')) AS item)",
             {"ids": " ".join(export_ids)},
         )
-        return {row["export_id"] for row in found}
+        return {row["export_id"] for row in found if not _is_dead(row)}
 
     def check_mine(self, export_id: str) -> None:
         """Make sure that the run may still publish.
@@ -187,3 +191,7 @@ class RunLedger:
     @property
     def _status(self) -> str:
         return self.shape.name_of("status")
+
+
+def _is_dead(row: Mapping[str, Any]) -> bool:
+    return machine.is_gone(row["job_id"] or "")

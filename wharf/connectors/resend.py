@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
-import socket
 from collections.abc import Callable
 from typing import Any
 
-from wharf.connectors import sftp
+from wharf.connectors import machine, sftp
 from wharf.connectors.deliveries import Deliveries
 from wharf.connectors.storage import open_storage
 from wharf.model.config import SftpConfig
@@ -43,7 +41,7 @@ def resend(
         results = sftp.deliver(files, config.sftp, deliveries.endpoints)
         errors = [f"{result.file.remote_path}: {result.error}" for result in results if result.error]
         return ledger.row(manifest.export_id) | {"error_message": "; ".join(errors) or None}
-    deliveries.take_again(manifest, _LEASE, f"{socket.gethostname()}:{os.getpid()}", force=force)
+    deliveries.take_again(manifest, _LEASE, machine.process(), force=force)
     try:
         with ledger.kept_alive([manifest.export_id], _LEASE):
             results = sftp.deliver(files, config.sftp, deliveries.endpoints)
