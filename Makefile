@@ -31,6 +31,7 @@ bench: $(VENV)/bench.stamp ## Run the benchmarks (pyspark needs a Java runtime; 
 	$(BIN)/python benchmarks/bigquery_to_avro.py
 	$(BIN)/python benchmarks/bigquery_to_sftp.py
 	$(BIN)/python benchmarks/files_to_bigquery.py
+	$(BIN)/python benchmarks/api_to_bigquery.py
 
 lock: $(VENV)/wharf.stamp ## Resolve the lock files again after a change of dependencies
 	$(COMPILE) pyproject.toml --extra dev --output-file requirements/dev.txt

@@ -13,6 +13,7 @@ from tests.configs import AS_LIST, BY_NAME, VARIABLES
 from tests.conftest import ROOT, Run
 from wharf.model.config import load
 from wharf.model.config_document import json_schema
+from wharf.model.fetching.document import json_schema as json_schema_of_apis
 
 EXAMPLES = sorted((ROOT / "examples" / "bigquery_to_sftp").glob("*.json"))
 SCHEMA = json_schema()
@@ -152,3 +153,53 @@ def test_a_missing_file_is_named(wharf: Run, tmp_path: Path) -> None:
     result = wharf("config", "check", "--json", str(tmp_path / "none.json"))
     assert result.returncode == 2
     assert not json.loads(result.stdout)["ok"]
+
+
+def test_the_command_prints_the_schema_of_apis(wharf: Run) -> None:
+    result = wharf("config", "schema", "api")
+    assert (result.returncode, json.loads(result.stdout)) == (0, json_schema_of_apis())
+    assert json.loads(wharf("config", "schema", "sftp").stdout) == SCHEMA
+    unknown = wharf("config", "schema", "apy")
+    assert (unknown.returncode, unknown.stdout) == (2, "")
+
+
+def test_the_configuration_of_an_api_is_summed_up(wharf: Run) -> None:
+    name = "examples/api_to_bigquery/cursor.json"
+    result = wharf("config", "check", name)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.splitlines() == [
+        f"{name} is a valid configuration",
+        "api       shop at https://api.shop.example.com/v1, auth client_credentials",
+        "client    acme",
+        "limits    4 at once, 120 a minute",
+        "files     gs://my-bucket/acme/shop",
+        "tables    acme_shop, json",
+        "metadata  wharf.api_fetches",
+        "endpoints",
+        "  customers    what is new by updated_since, paged by cursor",
+        "  orders       everything, paged by cursor",
+        "  order_lines  everything, one page, for each of orders",
+        "  events       what is new by after_id, paged by cursor",
+    ]
+
+
+def test_the_configuration_of_an_api_is_checked_for_a_client(wharf: Run) -> None:
+    name = "examples/api_to_bigquery/xero.json"
+    result = wharf("config", "check", "--json", "--client_name", "globex", name)
+    assert (result.returncode, result.stderr) == (0, "")
+    facts = json.loads(result.stdout)
+    assert (facts["ok"], facts["dataset"]) == (True, "globex_xero")
+    assert facts["tenants"] == ["70784a63-d24b-46a9-a4db-0e70a274b056"]
+    assert len(facts["endpoints"]) == 25
+    without = wharf("config", "check", name)
+    assert (without.returncode, without.stdout) == (2, "")
+    assert "give --client_name, or set CLIENT_NAME; there are acme, globex" in without.stderr
+
+
+@pytest.mark.parametrize("key", ["api", "base_url", "endpoints"])
+def test_one_key_tells_the_configuration_of_an_api_from_one_of_exports(wharf: Run, tmp_path: Path, key: str) -> None:
+    (tmp_path / "c.json").write_text(json.dumps({key: {} if key == "endpoints" else "x", "dataset": 1}))
+    result = wharf("config", "check", str(tmp_path / "c.json"))
+    assert result.returncode == 2
+    assert "dataset: must be text" in result.stderr
+    assert "unknown key" not in result.stderr

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections import Counter
 
 import pytest
 
@@ -10,6 +12,8 @@ from tests.conftest import ROOT
 from wharf.launch.cli import main
 from wharf.model import avro_export, sftp_run
 from wharf.model.config import load
+from wharf.model.fetching import flags as fetch_flags
+from wharf.model.fetching.config import load_api
 from wharf.model.flags import markdown_table
 from wharf.model.loading import flags as load_flags
 
@@ -17,6 +21,7 @@ FLAGS = {
     "bigquery_to_avro": avro_export.FLAGS,
     "bigquery_to_sftp": sftp_run.FLAGS,
     "files_to_bigquery": load_flags.FLAGS,
+    "api_to_bigquery": fetch_flags.FLAGS,
 }
 README = (ROOT / "README.md").read_text()
 
@@ -39,9 +44,11 @@ def test_every_link_of_the_readme_leads_somewhere() -> None:
 
 def test_every_configuration_of_the_readme_is_sound() -> None:
     examples = re.findall(r"```json\n(.*?)```", README, re.DOTALL)
-    assert examples
+    kinds = Counter("api" if "base_url" in json.loads(example) else "sftp" for example in examples)
+    assert kinds.keys() == {"api", "sftp"}
     for example in examples:
-        assert load(example, uri="README.md").warnings == ()
+        read = load_api if "base_url" in json.loads(example) else load
+        assert read(example, uri="README.md").warnings == ()
 
 
 def test_every_wharf_command_of_the_readme_exists() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
-    [f"pipelines.{name}" for name in ("bigquery_to_avro", "bigquery_to_sftp", "files_to_bigquery")]
+    [f"pipelines.{name}" for name in ("bigquery_to_avro", "bigquery_to_sftp", "files_to_bigquery", "api_to_bigquery")]
 )
 
 

@@ -1,4 +1,4 @@
-"""A server that speaks the one method of Secret Manager that Wharf uses, `:access`, with named faults.
+"""A server that speaks what Wharf uses of Secret Manager, `:access` and `:addVersion`, with named faults.
 
     SecretManager      answers from `secrets`, {"projects/p/secrets/s": [payload of version 1, of version 2, ...]}
     +- Damages         a payload that does not fit its checksum
@@ -6,6 +6,7 @@
     +- SendsNoChecksum a payload alone
 
 https://cloud.google.com/secret-manager/docs/reference/rest/v1/projects.secrets.versions/access
+https://cloud.google.com/secret-manager/docs/reference/rest/v1/projects.secrets/addVersion
 """
 
 from __future__ import annotations
@@ -28,7 +29,13 @@ class SecretManager:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                code, answer = outer.answer(self.path.split("?")[0].removeprefix("/v1/"))
+                self._send(*outer.answer(self.path.split("?")[0].removeprefix("/v1/")))
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                self._send(*outer.add(self.path.split("?")[0].removeprefix("/v1/"), body))
+
+            def _send(self, code: int, answer: dict[str, Any]) -> None:
                 data = json.dumps(answer).encode()
                 self.send_response(code)
                 self.send_header("Content-Type", "application/json")
@@ -65,6 +72,18 @@ class SecretManager:
             return error(404, "NOT_FOUND")
         name = resource.rsplit("/", 1)[0] + f"/{number}"
         return 200, {"name": name, "payload": self.payload(versions[number - 1])}
+
+    def add(self, resource: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """A new version -> HTTP status and body."""
+        self.requests.append(resource)
+        name, colon, method = resource.partition(":")
+        if name not in self.secrets or (colon, method) != (":", "addVersion"):
+            return error(404, "NOT_FOUND")
+        data = base64.b64decode(body["payload"]["data"])
+        if int(body["payload"].get("dataCrc32c", google_crc32c.value(data))) != google_crc32c.value(data):
+            return error(400, "INVALID_ARGUMENT")
+        self.secrets[name].append(data)
+        return 200, {"name": f"{name}/versions/{len(self.secrets[name])}", "state": "ENABLED"}
 
     def payload(self, data: bytes) -> dict[str, str]:
         checksum = str(google_crc32c.value(data))

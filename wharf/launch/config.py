@@ -10,42 +10,65 @@ from wharf.launch.parser import add_command
 
 if TYPE_CHECKING:
     from wharf.model.config import SftpConfig
+    from wharf.model.fetching.api import Endpoint
+    from wharf.model.fetching.config import ApiConfig
     from wharf.model.sftp_export import SftpExport
+
+_API_KEYS = {"api", "base_url", "endpoints"}
+_KINDS = ("sftp", "api")
 
 
 def register(commands: Any) -> None:
     """Add `config schema|check` to the commands of a parser."""
-    config = commands.add_parser("config", help="the JSON file that describes exports to an SFTP server")
+    config = commands.add_parser("config", help="the JSON files that describe exports to an SFTP server, and APIs")
     actions = config.add_subparsers()
-    add_command(actions, "schema", _schema, "print its JSON Schema, for editors and other tools")
+    schema = add_command(actions, "schema", _schema, "print the JSON Schema of a kind of file, for editors")
+    schema.add_argument(
+        "kind", metavar="KIND", nargs="?", choices=_KINDS, default=_KINDS[0], help="sftp (default) or api"
+    )
     check = add_command(actions, "check", _check, "say what a file describes, or everything that is wrong with it")
     check.add_argument("file", metavar="FILE", help="a local path or gs://bucket/name")
+    check.add_argument("--client_name", metavar="NAME", default="", help="an API's client, where there are several")
     check.add_argument("--json", action="store_true", help="print the answer as JSON")
 
 
 def _schema(arguments: argparse.Namespace) -> int:
     from wharf.model.config_document import json_schema
+    from wharf.model.fetching.document import json_schema as json_schema_of_apis
 
-    print(json.dumps(json_schema(), indent=2))
+    print(json.dumps(json_schema_of_apis() if arguments.kind == "api" else json_schema(), indent=2))
     return 0
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from wharf.connectors.config import load_config
-    from wharf.connectors.endpoints import Endpoints
     from wharf.model.errors import UsageError
     from wharf.model.json_document import DocumentError, Mistake
 
     try:
-        config = load_config(arguments.file, Endpoints.resolve())
+        facts, text = _read(arguments.file, arguments.client_name)
     except UsageError as error:
         if not arguments.json:
             raise
         mistakes = error.mistakes if isinstance(error, DocumentError) else [Mistake("", str(error))]
         print(json.dumps({"ok": False, "mistakes": [mistake._asdict() for mistake in mistakes]}, indent=2))
         return error.exit_code
-    print(json.dumps(_facts(config), indent=2) if arguments.json else summary(config, arguments.file))
+    print(json.dumps(facts, indent=2) if arguments.json else text)
     return 0
+
+
+def _read(file: str, client_name: str) -> tuple[dict[str, Any], str]:
+    """What a file of either kind describes, for machines and for people. Raises: UsageError."""
+    from wharf.connectors.config import load_api_config, load_config, read_text
+    from wharf.connectors.endpoints import Endpoints
+    from wharf.model.json_document import parse
+
+    endpoints = Endpoints.resolve()
+    document, _ = parse(read_text(file, endpoints), file)
+    if _API_KEYS & document.keys():
+        api = load_api_config(file, endpoints, client_name=client_name)
+        return _api_facts(api), api_summary(api, file)
+    config = load_config(file, endpoints)
+    return _facts(config), summary(config, file)
 
 
 def summary(config: SftpConfig, name: str) -> str:
@@ -93,5 +116,58 @@ def _facts(config: SftpConfig) -> dict[str, Any]:
         "metadata_table": config.metadata_table,
         "files_table": config.files_table,
         "exports": exports,
+        "warnings": list(config.warnings),
+    }
+
+
+def api_summary(config: ApiConfig, name: str) -> str:
+    """What the configuration of an API describes for its client, for people; `name` is the file's."""
+    api, limits = config.api, config.api.limits
+    widest = max(len(endpoint.name) for endpoint in api.endpoints)
+    said = {"a minute": limits.per_minute, "a day": limits.per_day, "a minute for all tenants": limits.app_per_minute}
+    lines = [
+        f"{name} is a valid configuration",
+        f"api       {api.name} at {api.base_url}, auth {api.auth.kind}",
+        f"client    {api.client_name}" + (f", tenants {', '.join(api.tenants)}" if any(api.tenants) else ""),
+        f"limits    {', '.join([f'{limits.concurrent} at once', *(f'{n:,} {per}' for per, n in said.items() if n)])}",
+        f"files     {config.bucket}/{api.client_name}/{api.name}",
+        f"tables    {config.dataset}, {config.raw_mode}",
+        f"metadata  {config.metadata_table}",
+        "endpoints",
+        *(f"  {endpoint.name:<{widest}}  {_endpoint_line(endpoint)}" for endpoint in api.endpoints),
+    ]
+    return "\n".join([*lines, *(f"warning: {warning}" for warning in config.warnings)])
+
+
+def _endpoint_line(endpoint: Endpoint) -> str:
+    paged = {"none": "one page"}.get(endpoint.paging.kind, f"paged by {endpoint.paging.kind}")
+    new = endpoint.incremental
+    which = f"what is new by {new.header or new.param}" if new else "everything"
+    return f"{which}, {paged}" + (f", for each of {endpoint.parent}" if endpoint.parent else "")
+
+
+def _api_facts(config: ApiConfig) -> dict[str, Any]:
+    api = config.api
+    endpoints = [
+        {
+            "name": endpoint.name,
+            "path": endpoint.path,
+            "paging": endpoint.paging.kind,
+            "incremental": endpoint.incremental is not None,
+            "primary_key": list(endpoint.primary_key),
+            "parent": endpoint.parent,
+        }
+        for endpoint in api.endpoints
+    ]
+    return {
+        "ok": True,
+        "api": api.name,
+        "client_name": api.client_name,
+        "base_url": api.base_url,
+        "tenants": [tenant for tenant in api.tenants if tenant],
+        "bucket": config.bucket,
+        "dataset": config.dataset,
+        "metadata_table": config.metadata_table,
+        "endpoints": endpoints,
         "warnings": list(config.warnings),
     }

@@ -19,9 +19,10 @@ def register(commands: Any) -> None:
         "pipeline",
         metavar="PIPELINE",
         nargs="?",
-        choices=("avro", "load", "sftp"),
+        choices=("api", "avro", "load", "sftp"),
         default="avro",
-        help="avro (default): partitioned Avro files; load: files that become partitions; sftp: files sent to a server",
+        help="avro (default): partitioned Avro files; load: files that become partitions; sftp: files sent to a "
+        "server; api: an API's records in raw tables",
     )
     demo.add_argument("--rows", metavar="N", type=_count, default=1_000_000, help="rows (default 1000000)")
     demo.add_argument("--dir", metavar="DIR", type=Path, help="work there (default: a temporary directory)")
@@ -31,6 +32,8 @@ def register(commands: Any) -> None:
 def _demo(arguments: argparse.Namespace) -> int:
     if arguments.pipeline == "sftp":
         from wharf.local.demo_sftp import run_demo
+    elif arguments.pipeline == "api":
+        from wharf.local.demo_api import run_demo
     elif arguments.pipeline == "load":
         from wharf.local.demo_load import run_demo
     else:

@@ -59,10 +59,13 @@ def run_demo(arguments: argparse.Namespace) -> int:
 
 
 class Steps:
-    """Runs commands of the demo as a user would, in processes of their own that find the stack by the environment."""
+    """Runs commands of the demo as a user would, in processes of their own that find the stack by the environment.
 
-    def __init__(self, stack: LocalStack) -> None:
-        self._variables = [f"{name}={value}" for name, value in stack.environment.items()]
+    `variables`: what else is in it.
+    """
+
+    def __init__(self, stack: LocalStack, **variables: str) -> None:
+        self._variables = [f"{name}={value}" for name, value in {**stack.environment, **variables}.items()]
 
     def __call__(self, *words: str, expected: int = 0) -> None:
         say(" ".join(words))

@@ -6,7 +6,6 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from wharf.connectors.fetching.tokens import Credentials
-from wharf.model.errors import RunFailed
 
 if TYPE_CHECKING:
     from httpx import Response
@@ -20,10 +19,14 @@ class Damaged(Exception):
     """A body that did not arrive as it was sent; another attempt may."""
 
 
+class Unusable(Exception):
+    """A body that is not taken, whatever it holds."""
+
+
 async def read_body(response: Response, largest: int) -> bytes:
     """The body of a streamed response, decompressed, not longer than `largest`.
 
-    Raises: Damaged, RunFailed if it is too long or compressed in another way; httpx's own errors.
+    Raises: Damaged, Unusable if it is too long or compressed in another way; httpx's own errors.
     """
     chunks, received = [], 0
     async for chunk in response.aiter_raw():
@@ -37,7 +40,7 @@ async def read_body(response: Response, largest: int) -> bytes:
         large = len(body) > _LARGE
         body = await asyncio.to_thread(_gunzip, body, largest) if large else _gunzip(body, largest)
     elif coding not in {"gzip", "x-gzip", "identity", ""}:
-        raise RunFailed(f"the API compresses its answers with {coding}, though it was asked for gzip only")
+        raise Unusable(f"the API compresses its answers with {coding}, though it was asked for gzip only")
     # HTTP/1.0 ends a body by closing the connection, as does a crash.
     if "content-length" not in response.headers and "transfer-encoding" not in response.headers:
         end = _ENDS.get(body.lstrip()[:1])
@@ -85,5 +88,5 @@ def _gunzip(data: bytes, largest: int) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _too_long(largest: int) -> RunFailed:
-    return RunFailed(f"an answer is longer than {largest:,} bytes; ask for smaller pages")
+def _too_long(largest: int) -> Unusable:
+    return Unusable(f"the answer is longer than {largest:,} bytes; ask for smaller pages")

@@ -21,6 +21,7 @@ from wharf.model.errors import RunFailed, WharfError
 from wharf.model.fetching import cursors, paging, records, requests
 from wharf.model.fetching.checkpoint import Checkpoint, RawManifest
 from wharf.model.fetching.guards import Guard
+from wharf.model.fetching.layout import RawRun
 from wharf.model.fetching.paging import Page, Request
 from wharf.model.fetching.unit import Fetch, Fetched, Unit
 from wharf.model.ledger import SUCCESS
@@ -46,6 +47,7 @@ class UnitFetcher:
     def __init__(self, unit: Unit, endpoints: Endpoints, count: Callable[[str, int], None]) -> None:
         self._unit, self._endpoints, self._count = unit, endpoints, count
         self._api = unit.api
+        self._reached: dict[RawRun, Checkpoint] = {}
 
     def run(self) -> list[Fetched]:
         """Fetch everything. -> how each fetch ended; what one of them fails of does not end the others."""
@@ -92,6 +94,9 @@ class UnitFetcher:
         except Exception as error:  # noqa: BLE001 - one endpoint's accident must not cost the others' data
             _LOG.exception("endpoint %s", fetch.endpoint.name)
             ended = ended.failed(_named(fetch, f"{type(error).__name__}: {error}"))
+        reached = self._reached.get(fetch.run)
+        if reached and not ended.manifest:
+            ended = replace(ended, pages=reached.pages, records=reached.records)
         return replace(
             ended,
             bytes=counts.bytes,
@@ -109,6 +114,7 @@ class UnitFetcher:
         resumed = await asyncio.to_thread(raw_files.resume, storage, fetch.run)
         writer = RawWriter(storage, fetch.run, resumed)
         at = resumed or Checkpoint(position={"opening": 0, "next": None}, pages=0, records=0)
+        self._reached[fetch.run] = at
         number, again = int(at.position["opening"]), at.position["next"]
         try:
             async for opening, pages in self._openings(fetch, client, counts, parent, storage, number, again):
@@ -123,10 +129,11 @@ class UnitFetcher:
                         cursor=_later(fetch, at.cursor, page.cursor),
                     )
                     await writer.append(page.lines, at)
+                    self._reached[fetch.run] = at
                     self._count("pages", 1)
                     self._count("records", page.records)
-        except (DayBudgetSpent, asyncio.CancelledError):
-            await writer.flush()
+        except (WharfError, asyncio.CancelledError):
+            await writer.flush()  # what is here need not be fetched again
             raise
         return await writer.seal()
 

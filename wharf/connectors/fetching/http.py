@@ -16,7 +16,7 @@ import httpx
 
 from wharf import __version__
 from wharf.connectors.endpoints import is_loopback
-from wharf.connectors.fetching.answers import Damaged, check_json, excerpt, read_body
+from wharf.connectors.fetching.answers import Damaged, Unusable, check_json, excerpt, read_body
 from wharf.connectors.fetching.budget import Budget
 from wharf.connectors.fetching.tokens import Credentials, TokenSource
 from wharf.connectors.retry import pause
@@ -151,7 +151,7 @@ class ApiClient:
     async def _try(self, url: str, request: Request, credentials: Credentials) -> _Answer | _Failure:
         """One attempt; its whole answer, or why there is none."""
         client = self._client()
-        sent = client.build_request("GET", url, headers=[*self._api.headers, *request.headers])
+        sent = client.build_request("GET", url, headers=list(request.headers))
         sent.headers.update(credentials.headers)
         if credentials.params:
             sent.url = sent.url.copy_merge_params(credentials.params)
@@ -164,6 +164,8 @@ class ApiClient:
                     body = await read_body(response, self._largest_body)
                 finally:
                     await response.aclose()
+            # Only now: one whose request was cancelled never gets its connection back, and stays until the end.
+            self._free.append(client)
         except TimeoutError:
             return _Failure(f"it took more than {self._api.retries.timeout_seconds:g} s")
         except httpx.LocalProtocolError:
@@ -171,12 +173,12 @@ class ApiClient:
             raise ServerRefused(
                 f"{masked(url, credentials.params)}: a header cannot be sent; is there a line break in the secret?"
             ) from None
+        except Unusable as error:
+            raise RunFailed(f"{masked(url, credentials.params)}: {error}") from None
         except (httpx.TransportError, Damaged) as error:
             if isinstance(_root(error), ssl.SSLCertVerificationError):
                 raise ServerRefused(f"{self._origin}: its certificate is not trusted: {error}") from error
             return _Failure(f"{type(error).__name__}: {error}")
-        finally:
-            self._free.append(client)
         return _Answer(response.status_code, headers, body)
 
     def _response(self, url: str, answer: _Answer, credentials: Credentials, attempts: int) -> Response:

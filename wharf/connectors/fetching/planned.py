@@ -22,21 +22,27 @@ def fetches(
     """The fetches of a run that begins at `now`: each endpoint for each tenant.
 
     What an earlier run left unfinished goes on in its own files, with the endpoints that it is fetched for, unless
-    `force` begins anew. `full` asks for everything, without the cursors that were committed.
+    `force` begins anew. `full` asks for everything, without the cursors that were committed; of what was left
+    unfinished, only what asked for everything too goes on.
     """
     newest = {} if force else state.newest(api.client_name, api.name)
+    if full:
+        newest = {key: row for key, row in newest.items() if not row["cursor_before"]}
     committed = {} if full else state.last_cursors(api.client_name, api.name)
     for tenant in api.tenants:
         for family in _families(api):
             former = _unfinished(api, root, storage, family, tenant, newest)
             for endpoint in family:
+                sent_today = 0
                 if former:
                     row = newest[endpoint.name, tenant]
+                    if (row["completed_at"] or row["started_at"]).date() == now.date():
+                        sent_today = row["requests"] or 0
                     run, started_at, cursor = _run_of(api, root, row), row["started_at"], row["cursor_before"] or ""
                 else:
                     run = _run(api, root, endpoint.name, tenant, run_id, now.date())
                     started_at, cursor = now, committed.get((endpoint.name, tenant), "")
-                yield Fetch(endpoint=endpoint, run=run, started_at=started_at, cursor=cursor)
+                yield Fetch(endpoint=endpoint, run=run, started_at=started_at, cursor=cursor, sent_today=sent_today)
 
 
 def _families(api: Api) -> list[list[Endpoint]]:

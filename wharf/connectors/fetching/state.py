@@ -62,7 +62,7 @@ class FetchState:
         return {key: row["cursor_after"] for key, row in found.items()}
 
     def newest(self, client_name: str, api: str) -> dict[Key, Row]:
-        """The newest row of each endpoint and tenant, whatever became of it."""
+        """The newest row of each endpoint and tenant, whatever became of it; none before there is a table."""
         return self._newest(client_name, api, "")
 
     def of_run(self, run_id: str) -> dict[Key, Row]:
@@ -75,7 +75,7 @@ class FetchState:
         found = bigquery.rows(
             self.client,
             f"SELECT tenant, SUM(requests) AS spent FROM `{self.table}` WHERE client_name = @client AND api = @api "
-            "AND started_at >= @day AND requests IS NOT NULL GROUP BY tenant",
+            "AND IFNULL(completed_at, started_at) >= @day AND requests IS NOT NULL GROUP BY tenant",
             {"client": client_name, "api": api, "day": dt.datetime.combine(now.date(), dt.time(), dt.UTC)},
         )
         return {row["tenant"]: row["spent"] for row in found}
@@ -111,6 +111,8 @@ class FetchState:
         self.leases.end({"export_id": claim})
 
     def _newest(self, client_name: str, api: str, condition: str) -> dict[Key, Row]:
+        if not bigquery.exists(self.client, self.table):
+            return {}
         found = bigquery.rows(
             self.client,
             f"SELECT * FROM `{self.table}` WHERE client_name = @client AND api = @api {condition} "

@@ -49,6 +49,11 @@ class Limits(_Model):
     per_minute: int | None = Field(default=None, ge=1, description="requests in a minute, of each tenant")
     per_day: int | None = Field(default=None, ge=1, description="requests in a day, of each tenant")
     app_per_minute: int | None = Field(default=None, ge=1, description="requests in a minute, of all tenants together")
+    burst: int | None = Field(
+        default=None,
+        ge=1,
+        description="requests that the API takes at once after a pause; by default a minute's worth",
+    )
     minute_remaining: HeaderName | None = Field(
         default=None, description="the header that tells how many are left in this minute"
     )

@@ -24,6 +24,12 @@ FLAGS = (
         example="acme",
         pattern=r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}",
     ),
+    Flag(
+        name="raw_mode",
+        help="how new raw tables hold records: typed, in columns, or json, in one; by default as configured",
+        example="json",
+        pattern="typed|json",
+    ),
     Flag(name="full", help="ask for everything, as if nothing had been fetched before", is_switch=True),
     Flag(
         name="force",

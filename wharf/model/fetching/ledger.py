@@ -31,7 +31,7 @@ FETCHES = LedgerTable(
         Column("pages", "INT64", "Pages fetched"),
         Column("records", "INT64", "Records in them"),
         Column("bytes", "INT64", "Bytes of the answers"),
-        Column("requests", "INT64", "Requests sent, repeated ones among them"),
+        Column("requests", "INT64", "Requests sent on the day it ended, repeated ones among them"),
         Column("retries", "INT64", "Requests that were repeated"),
         Column("throttled_seconds", "FLOAT64", "How long its requests waited for the API's limits"),
         Column("cursor_before", "STRING", "Where the run began to ask"),

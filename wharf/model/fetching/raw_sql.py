@@ -20,8 +20,9 @@ from wharf.model.schema import Field, TableId
 
 LINE = Field(name="line", type="STRING")
 _EDGE = dt.timedelta(days=1)  # clocks of workers and launchers differ
-_HARD_KEY = re.compile(r"""["'\\\x00-\x1f]""")
+_HARD_KEY = re.compile(r"""'|\\(?=$|\")""")
 _STEP = re.compile(r"""\.([^.\[\]'"]+)|\[(?:'([^']*)'|"([^"]*)")\]""")
+_CASTS = {"NUMERIC": "NUMERIC(38, 9)"}  # which is all that NUMERIC holds; the emulator's plain one holds less
 _GROUPS = {"INT64", "NUMERIC", "BIGNUMERIC", "BOOL", "STRING", "TIMESTAMP", "DATE", "DATETIME"}
 
 
@@ -95,10 +96,10 @@ def _value(column: Column, text: str) -> str:
     if type_ == "TIMESTAMP":
         return f"IF(STARTS_WITH({text}, '\"'), SAFE_CAST({_unquoted(text)} AS TIMESTAMP), NULL)"
     if type_ == "FLOAT64":
-        digits = f"r'^-?[0-9]{{{SHORT_DIGITS + 1},}}$'"
-        return f"IF(REGEXP_CONTAINS({text}, {digits}), NULL, SAFE_CAST({text} AS FLOAT64))"
+        longer = f"REGEXP_CONTAINS({text}, r'^-?[0-9]{{{SHORT_DIGITS + 1},}}$')"
+        return f"IF(REGEXP_CONTAINS({text}, r'^-?[0-9]') AND NOT {longer}, SAFE_CAST({text} AS FLOAT64), NULL)"
     if type_ in {"INT64", "NUMERIC", "BIGNUMERIC"}:
-        return f"IF(REGEXP_CONTAINS({text}, r'^-?[0-9]+$'), SAFE_CAST({text} AS {type_}), NULL)"
+        return f"IF(REGEXP_CONTAINS({text}, r'^-?[0-9]+$'), SAFE_CAST({text} AS {_CASTS.get(type_, type_)}), NULL)"
     return f"CAST(NULL AS {type_})"  # a type that only people make; everything goes to the column beside it
 
 
@@ -114,13 +115,14 @@ def _unquoted(text: str) -> str:
 def _text(key: str) -> str:
     """The JSON text of a field's value; NULL for null and where there is none."""
     if _HARD_KEY.search(key):
-        # JSONPath has no way to write such a key that is the same everywhere.
-        return f"NULLIF(TO_JSON_STRING(SAFE.PARSE_JSON(line, wide_number_mode=>'round')[{string(key)}]), 'null')"
+        # BigQuery's JSONPath has no way to write such a backslash, and the emulator none for an apostrophe.
+        return f"NULLIF(TO_JSON_STRING(PARSE_JSON(line, wide_number_mode=>'round')[{string(key)}]), 'null')"
     return f"NULLIF(JSON_QUERY(line, {_path(key)}), 'null')"
 
 
 def _path(*keys: str) -> str:
-    return string("$" + "".join(f'."{key}"' for key in keys))
+    steps = (key.replace('"', '\\"') for key in keys)
+    return string("$" + "".join(f'."{step}"' for step in steps))
 
 
 def _key_expressions(fields: Sequence[Field], path: str) -> list[str]:

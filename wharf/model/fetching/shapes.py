@@ -2,11 +2,11 @@
 
 A record's top-level fields become columns, of the narrowest of these types that holds all values seen of a new field:
 
-    INT64, NUMERIC, BIGNUMERIC    integers, as large as they are
-    FLOAT64                       numbers, of which the integers have 15 digits at most, so that they stay what they are
+    INT64, NUMERIC    integers of up to 29 digits; the emulator makes no BIGNUMERIC columns, so none is made
+    FLOAT64           numbers, of which the integers have 15 digits at most, so that they stay what they are
     BOOL, STRING
-    TIMESTAMP                     text, where a field is declared so or the table has such a column
-    JSON                          objects, arrays, and values of several types
+    TIMESTAMP         text, where a field is declared so or the table has such a column
+    JSON              objects, arrays, longer integers (as text, if need be), and values of several types
 
 Objects stay JSON, and do not become STRUCTs: a STRUCT cannot be added to while rows are inserted, and within one there
 is no place for a value whose type has changed. JSON takes what comes, and is queried by dots as a STRUCT is.
@@ -174,7 +174,8 @@ def is_time(text: str) -> bool:
 
 def _type_for(kinds: Kinds, *, may_be_time: bool) -> str:
     """The first type that has room for all of `kinds`."""
-    return next(type_ for type_, fit in _FITS.items() if kinds <= fit and (may_be_time or type_ != "TIMESTAMP"))
+    never = {"BIGNUMERIC"} if may_be_time else {"BIGNUMERIC", "TIMESTAMP"}
+    return next(type_ for type_, fit in _FITS.items() if kinds <= fit and type_ not in never)
 
 
 def _integer_kind(value: Any) -> str:

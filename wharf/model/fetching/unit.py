@@ -21,6 +21,7 @@ class Fetch:
     run: RawRun
     started_at: dt.datetime  # what the records are as of, where their own values do not say
     cursor: str  # the last one that was committed; empty: none
+    sent_today: int = 0  # requests that earlier attempts at the run have used on this day
 
     @property
     def tenant(self) -> str:
