@@ -48,7 +48,7 @@ def shared(bench: LoadBench) -> str:
 
 def held(bench: LoadBench) -> str:
     """Small batches of distinct timestamps, behind a queue."""
-    drop = Drop(_BUCKET, "held", batches=400 // bench.scale, files=3, timestamps=400, rows=20)
+    drop = Drop(_BUCKET, "held", batches=1_000 // bench.scale, files=3, timestamps=1_000, rows=20)
     lines = [wharf("batches"), load_jobs("batches", 10), staged_loads("batches", 5)]
     with place(bench, drop, hold=HOLD) as at:
         at.rounds(lines)

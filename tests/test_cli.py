@@ -24,7 +24,7 @@ from wharf import __version__
         ),
         (["demo", "--row=3"], "unknown flag '--row' (did you mean --rows?); see `wharf demo --help`"),
         (["local", "down", "now"], "unknown argument 'now'; see `wharf local down --help`"),
-        (["local"], "which command? one of: up, down, env; see `wharf local --help`"),
+        (["local"], "which command? one of: up, down, env, put, sql; see `wharf local --help`"),
         (["demo", "--rows", "0"], "argument --rows: '0' is not a number above 0; see `wharf demo --help`"),
         (["demo", "--rows"], "argument --rows: expected one argument; see `wharf demo --help`"),
     ],
