@@ -30,7 +30,7 @@ class RecordRows(beam.PTransform):
     def expand(self, rows: Any) -> Any:
         return (
             rows
-            | "Batch" >> beam.BatchElements(min_batch_size=500, max_batch_size=10_000)
+            | "Batch" >> beam.BatchElements(min_batch_size=5_000, max_batch_size=10_000)
             | "Merge" >> beam.ParDo(_Merge(self)).with_output_types(int)
         )
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from wharf.connectors import bigquery
@@ -44,10 +45,21 @@ class StagedWave:
     sql: str
     loads: tuple[StagedLoad, ...]
 
+    @cached_property
+    def _of(self) -> dict[str, list[StagedLoad]]:
+        """The loads that each batch was part of, by its id."""
+        found: dict[str, list[StagedLoad]] = {}
+        for each in self.loads:
+            for batch in each.load.batches:
+                found.setdefault(batch.batch_id, []).append(each)
+        return found
+
     def counts(self, batch: Batch) -> dict[str, int]:
         """Rows of the loads that the batch was part of, and of how many batches they were."""
-        its = [each for each in self.loads if batch in each.load.batches]
-        batches = len({other.batch_id for each in its for other in each.load.batches})
+        its = self._of[batch.batch_id]
+        batches = max(len(each.load.batches) for each in its)
+        if len(its) > 1 and batches > 1:
+            batches = len(set[str]().union(*(each.load.batch_ids for each in its)))
         return {
             "loaded_rows": sum(each.loaded.rows for each in its),
             "loaded_batches": batches,
@@ -56,7 +68,7 @@ class StagedWave:
 
     def rejects(self, batch: Batch) -> list[dict[str, Any]]:
         """What BigQuery says of rows that it left out."""
-        return [error for each in self.loads if batch in each.load.batches for error in each.loaded.errors]
+        return [error for each in self._of[batch.batch_id] for error in each.loaded.errors]
 
 
 class Staging:
@@ -253,7 +265,7 @@ class Staging:
         """Raises: RunFailed if a batch has rows that cannot be told apart by their key."""
         column = self._tools.settings.table.timestamp_column
         for batch in wave:
-            its = [each.staged for each in done if batch in each.load.batches]
+            its = [each.staged for each in done if batch.batch_id in each.load.batch_ids]
             keys = batch.options.merge_keys
             query = sql.merge_check(self._table, target.fields, its, column, keys)
             (found,) = bigquery.rows(self._tools.client, query)

@@ -120,10 +120,11 @@ class TableLoader:
             return batches
         ours = {batch.batch_id for batch in batches}
         others = [row for row in self._tools.state.unfinished(table=self._table) if row["batch_id"] not in ours]
-        blocked = [batch for batch in batches if others and others[0]["directory"] < batch.directory]
-        if blocked:
-            self._hold(blocked, others[0]["directory"])
-        return [batch for batch in batches if batch not in blocked]
+        first = others[0]["directory"] if others else ""
+        free = [batch for batch in batches if not first or batch.directory <= first]
+        if blocked := batches[len(free) :]:  # in path order, as all are
+            self._hold(blocked, first)
+        return free
 
     def _attempt(self, wave: Sequence[Batch]) -> bool:
         """Bring a wave in, or as much of it as can be: what spoils it is found by halving. -> whether all came in."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from wharf.model.schema import Field, TableId
@@ -35,7 +36,7 @@ class Landing:
     files: tuple[LandedFile, ...]
     empty: int = 0
 
-    @property
+    @cached_property
     def batch_id(self) -> str:
         """The batch's identity: the same for a duplicate of its notification, another one when the marker is new."""
         text = f"{self.directory}\n{self.marker.generation}"

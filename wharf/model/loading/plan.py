@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from wharf.model.loading.batch import Batch, LandedFile, Part
 
@@ -31,6 +32,10 @@ class Load:
     part: Part
     files: tuple[LandedFile, ...]
     batches: tuple[Batch, ...]
+
+    @cached_property
+    def batch_ids(self) -> frozenset[str]:
+        return frozenset(batch.batch_id for batch in self.batches)
 
     @property
     def table_name(self) -> str:
