@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
-import logging
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from google.api_core.exceptions import GoogleAPIError
-
 from wharf.connectors import bigquery, machine
+from wharf.connectors.lease import renewed
 from wharf.model.errors import RunFailed, RunInProgress
 from wharf.model.ledger import FAILED, RUNNING, RUNS, SUCCESS, LedgerTable
 from wharf.model.schema import TableId
 
 if TYPE_CHECKING:
     from google.cloud.bigquery import Client
-
-_LOG = logging.getLogger(__name__)
 
 # Which runs must not be at work together.
 SAME_WINDOW = "destination_uri = @destination AND window_from < @window_to AND window_to > @window_from"
@@ -163,26 +158,14 @@ class RunLedger:
         ended = {"status": FAILED, "completed_at": dt.datetime.now(dt.UTC), "error_message": message[:10_000]}
         self._write({"export_id": export_id} | ended, only_if_running=True)
 
-    @contextmanager
-    def kept_alive(self, export_ids: Sequence[str], lease: dt.timedelta) -> Iterator[None]:
-        """Renew the leases in the background, three times in their length, while the block runs."""
-        stop = threading.Event()
+    def kept_alive(self, export_ids: Sequence[str], lease: dt.timedelta) -> AbstractContextManager[None]:
+        """Renew the leases in the background while a block runs."""
 
-        def beat() -> None:
-            while not stop.wait(lease.total_seconds() / 3):
-                try:
-                    for export_id in export_ids:
-                        self.renew(export_id, lease)
-                except (GoogleAPIError, OSError) as error:  # the next beat may get through before the lease ends
-                    _LOG.warning("the lease of %s could not be renewed: %s", export_id, error)
+        def renew() -> None:
+            for export_id in export_ids:
+                self.renew(export_id, lease)
 
-        thread = threading.Thread(target=beat, name="lease", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
+        return renewed(renew, lease, ", ".join(export_ids))
 
     def _write(self, row: dict[str, Any], *, only_if_running: bool = False) -> None:
         condition = f"old.{self._status} = 'RUNNING'" if only_if_running else ""

@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import logging
-import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from google.api_core.exceptions import GoogleAPIError
-
 from wharf.connectors import bigquery
+from wharf.connectors.lease import renewed
 from wharf.connectors.loading.group_commit import GroupCommit
 from wharf.model.errors import RunFailed
 from wharf.model.loading import state, state_sql
@@ -29,7 +26,6 @@ from wharf.model.schema import TableId
 if TYPE_CHECKING:
     from google.cloud.bigquery import Client
 
-_LOG = logging.getLogger(__name__)
 _WRITTEN = ("batch_id", "claimed_by", *OUTCOME)
 
 Row = Mapping[str, Any]
@@ -129,25 +125,9 @@ class LoadState:
             {"until": dt.datetime.now(dt.UTC) + lease, "claimer": claimer},
         )
 
-    @contextmanager
-    def kept_alive(self, claimer: str, lease: dt.timedelta) -> Iterator[None]:
-        """Renew the leases in the background, three times in their length, while the block runs."""
-        stop = threading.Event()
-
-        def beat() -> None:
-            while not stop.wait(lease.total_seconds() / 3):
-                try:
-                    self.renew(claimer, lease)
-                except (GoogleAPIError, OSError) as error:  # the next beat may get through before the lease ends
-                    _LOG.warning("the leases of %s could not be renewed: %s", claimer, error)
-
-        thread = threading.Thread(target=beat, name="load leases", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
+    def kept_alive(self, claimer: str, lease: dt.timedelta) -> AbstractContextManager[None]:
+        """Renew the leases in the background while a block runs."""
+        return renewed(lambda: self.renew(claimer, lease), lease, claimer)
 
     def ahead(self, table: TableId, directory: str) -> Row | None:
         """The first batch for an ordered table, in path order, that has to be DONE before that of `directory`.
