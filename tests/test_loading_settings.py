@@ -141,7 +141,7 @@ def test_another_run_can_load_as_this_one_does():
     argv = [
         "--write_mode=merge",
         "--merge_keys=id",
-        "--require_partition_filter",
+        "--ignore_unknown_values",
         "--destination_table=d.t",
         "--timestamp_regex=_(\\d{8})",
         "--timestamp_format=%Y%m%d",
@@ -150,7 +150,7 @@ def test_another_run_can_load_as_this_one_does():
     ]
     first = settings(INPUT, *argv, "--since=2025-03-01", "--only=failed", "--max_jobs=3", state_table="m.here")
     flags = first.as_flags()
-    assert not flags.keys() & {"input", "since", "only", "max_jobs", "plan", "ignore_unknown_values"}
+    assert not flags.keys() & {"input", "since", "only", "max_jobs", "plan", "require_partition_filter"}
     second = settings("--input=gs://bucket/in/d/t/2025/_DONE", *(f"--{name}={value}" for name, value in flags.items()))
     assert second.as_flags() == flags
     assert (second.options, second.table, second.prefix) == (first.options, first.table, first.prefix)
@@ -174,6 +174,14 @@ def test_another_run_can_load_as_this_one_does():
         ([INPUT, "--since=2025-02-30"], "--since: '2025-02-30' is not a time"),
         ([INPUT, "--since=2025-03-02", "--until=2025-03-02"], "--since 2025-03-02T00:00:00 is not before --until"),
         ([INPUT, "--since=2025-03-11"], "--since 2025-03-11T00:00:00 is not before now"),
+        (
+            [INPUT, "--write_mode=merge", "--merge_keys=id", "--require_partition_filter"],
+            "--write_mode merge looks into all partitions",
+        ),
+        (
+            [INPUT, "--success_file=none", "--dead_letter_prefix=gs://bucket/in/rejected"],
+            "--dead_letter_prefix: gs://bucket/in/rejected is below gs://bucket/in/",
+        ),
         ([INPUT, "--write_mode=upsert"], "--write_mode: 'upsert' is not one of append, replace_partition"),
         ([INPUT, "--source_format=csv"], "--source_format: 'csv' is not one of auto, CSV"),
         ([INPUT, "--schema_update_options=ALLOW_ALL"], "--schema_update_options: 'ALLOW_ALL' is not understood"),

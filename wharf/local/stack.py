@@ -33,7 +33,14 @@ from wharf.model.errors import UsageError
 if TYPE_CHECKING:
     from wharf.local.sftp_server import SftpAccount
 
-_MODULES = ("bqemulator", "duckdb", "duckdb_extensions", "duckdb_extension_spatial", "gcp_storage_emulator")
+_MODULES = (
+    "bqemulator",
+    "duckdb",
+    "duckdb_extensions",
+    "duckdb_extension_avro",
+    "duckdb_extension_spatial",
+    "gcp_storage_emulator",
+)
 
 
 class LocalStack:
@@ -132,8 +139,7 @@ class LocalStack:
         objects = storage / ".cloudstorage"
         for directory in (logs, objects, home):
             directory.mkdir(parents=True, exist_ok=True)
-        avro = find_spec("duckdb_extension_avro") is not None
-        _install_extensions(home, ["spatial", "avro"] if avro else ["spatial"])
+        _install_extensions(home, ["spatial", "avro"])
 
         rest, grpc, http = free_ports(3)
         endpoints = Endpoints(
@@ -146,7 +152,7 @@ class LocalStack:
         # bqemulator resolves gs:// in the folder where the storage emulator keeps objects as plain files.
         # DuckDB looks for extensions below HOME and would download one that is missing.
         variables = {
-            "BQEMU_ENABLE_FORMAT_EXTENSIONS": str(avro).lower(),
+            "BQEMU_ENABLE_FORMAT_EXTENSIONS": "true",  # Avro files
             "BQEMU_GCS_LOCAL_ROOT": str(objects),
             "HOME": str(home),
             "PYTHONUSERBASE": site.getuserbase(),  # Python's default for it hangs on HOME.
