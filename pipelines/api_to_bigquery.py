@@ -31,7 +31,7 @@ from wharf.model.fetching.flags import FLAGS, PIPELINE
 from wharf.model.fetching.layout import new_run_id
 from wharf.model.fetching.ledger import FETCHES
 from wharf.model.fetching.unit import Fetch, units
-from wharf.model.flags import as_switch, parse
+from wharf.model.flags import as_switch
 from wharf.model.ledger import RUNNING, SUCCESS
 from wharf.model.schema import TableId
 
@@ -58,12 +58,11 @@ def build(pipeline: beam.Pipeline, job: Job, fetches: Sequence[Fetch]) -> Any:
     typed = config.raw_mode == "typed"
     loaded = fetched.complete | "LoadRaw" >> LoadRaw(config.project, config.dataset, typed, job.endpoints)
     ended = (loaded, fetched.incomplete | "Incomplete" >> beam.Map(concluded)) | "Ended" >> beam.Flatten()
-    recorded = (
+    _ = (
         ended
         | "Rows" >> beam.Map(lambda each: each.row)
         | "Record" >> RecordRows(spec.table, FETCHES, spec.project, job.endpoints)
     )
-    _ = recorded
     told = ended | "Tell" >> TellFetches(config, spec.run_id, job.endpoints)
     return told | "FailIfAny" >> FailIfAny(failure)
 
@@ -102,12 +101,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str]) -> int:
-    about = (__doc__ or "").split("\n")[0]
-    values, rest = parse(FLAGS, argv, prog=f"python -m pipelines.{PIPELINE}", description=about)
-    endpoints = Endpoints.resolve(
-        bigquery=values["bigquery_endpoint"] or None, bigquery_storage=values["bigquery_storage_endpoint"] or None
-    )
-    options = running.beam_options(rest, FLAGS, anonymous_storage=bool(endpoints.storage))
+    values, endpoints, options = running.command_line(PIPELINE, FLAGS, argv, __doc__)
     if not values["config"]:
         raise UsageError("--config is missing: name the file that describes the API")
     project = options.view_as(GoogleCloudOptions).project or ""

@@ -32,7 +32,7 @@ from wharf.formats.partition_rows import Partitioner
 from wharf.model import ledger, report
 from wharf.model.avro_export import FLAGS, AvroExport
 from wharf.model.errors import RunFailed
-from wharf.model.flags import as_switch, parse
+from wharf.model.flags import as_switch
 from wharf.model.layout import manifest_prefix
 from wharf.model.schema import TableId
 
@@ -139,13 +139,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str]) -> int:
-    values, rest = parse(
-        FLAGS, argv, prog="python -m pipelines.bigquery_to_avro", description=(__doc__ or "").split("\n")[0]
-    )
-    endpoints = Endpoints.resolve(
-        bigquery=values["bigquery_endpoint"] or None, bigquery_storage=values["bigquery_storage_endpoint"] or None
-    )
-    options = running.beam_options(rest, FLAGS, anonymous_storage=bool(endpoints.storage))
+    values, endpoints, options = running.command_line("bigquery_to_avro", FLAGS, argv, __doc__)
     project = options.view_as(GoogleCloudOptions).project
     export = AvroExport.from_flags(values, project=project, now=dt.datetime.now(dt.UTC))
     running.set_up_logging(structured=not running.is_watched(options))

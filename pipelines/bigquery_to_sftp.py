@@ -27,11 +27,10 @@ from wharf.connectors import bigquery
 from wharf.connectors.announce import Announcer
 from wharf.connectors.config import load_config
 from wharf.connectors.deliveries import Deliveries, deliveries_of
-from wharf.connectors.endpoints import Endpoints
 from wharf.model import report
 from wharf.model.config import SftpConfig, check_remote_secrets
 from wharf.model.errors import RunInProgress, WharfError
-from wharf.model.flags import as_switch, parse
+from wharf.model.flags import as_switch
 from wharf.model.ledger import RUNNING, SUCCESS
 from wharf.model.manifest import Folder, Manifest
 from wharf.model.sftp_export import SftpExport
@@ -214,12 +213,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str]) -> int:
-    prog, about = f"python -m pipelines.{PIPELINE}", (__doc__ or "").split("\n")[0]
-    values, rest = parse(FLAGS, argv, prog=prog, description=about)
-    endpoints = Endpoints.resolve(
-        bigquery=values["bigquery_endpoint"] or None, bigquery_storage=values["bigquery_storage_endpoint"] or None
-    )
-    options = running.beam_options(rest, FLAGS, anonymous_storage=bool(endpoints.storage))
+    values, endpoints, options = running.command_line(PIPELINE, FLAGS, argv, __doc__)
     config = load_config(values["config"], endpoints)
     running.set_up_logging(structured=not running.is_watched(options))
     if config.debug:

@@ -32,7 +32,7 @@ from wharf.connectors.loading.rejects import Rejects
 from wharf.connectors.loading.state import LoadState
 from wharf.model import report
 from wharf.model.errors import RunFailed, UsageError
-from wharf.model.flags import as_switch, parse
+from wharf.model.flags import as_switch
 from wharf.model.loading.batch import Batch
 from wharf.model.loading.flags import FLAGS
 from wharf.model.loading.settings import LoadSettings
@@ -173,12 +173,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str]) -> int:
-    about = (__doc__ or "").split("\n")[0]
-    values, rest = parse(FLAGS, argv, prog=f"python -m pipelines.{PIPELINE}", description=about)
-    endpoints = Endpoints.resolve(
-        bigquery=values["bigquery_endpoint"] or None, bigquery_storage=values["bigquery_storage_endpoint"] or None
-    )
-    options = running.beam_options(rest, FLAGS, anonymous_storage=bool(endpoints.storage))
+    job, is_plan = job_of(argv)
+    running.set_up_logging(structured=not running.is_watched(job.options))
+    if is_plan:
+        for line in plan(job.settings, job.endpoints):
+            print(line)
+        return 0
+    return execute(job)
+
+
+def job_of(argv: Sequence[str]) -> tuple[Job, bool]:
+    """The words of the command -> the run that they ask for, whether it is only to be planned.
+
+    Raises: UsageError.
+    """
+    values, endpoints, options = running.command_line(PIPELINE, FLAGS, argv, __doc__)
     streaming = _streaming(options, values["subscription"])
     settings = LoadSettings.from_flags(
         values,
@@ -186,12 +195,6 @@ def _main(argv: Sequence[str]) -> int:
         state_table=load_state_table(),
         now=dt.datetime.now(dt.UTC),
     )
-    notifications = load_notifications(settings.notifications, endpoints) if settings.notifications else None
-    running.set_up_logging(structured=not running.is_watched(options))
-    if as_switch(values, "plan"):
-        for line in plan(settings, endpoints):
-            print(line)
-        return 0
     spec = LoaderSpec(
         settings=settings,
         endpoints=endpoints,
@@ -200,7 +203,8 @@ def _main(argv: Sequence[str]) -> int:
         most_jobs=settings.max_jobs,
         retry_failed=not streaming,
     )
-    return execute(Job(spec, notifications, options, streaming))
+    notifications = load_notifications(settings.notifications, endpoints) if settings.notifications else None
+    return Job(spec, notifications, options, streaming), as_switch(values, "plan")
 
 
 def _streaming(options: PipelineOptions, subscription: str) -> bool:

@@ -25,14 +25,32 @@ from google.api_core.exceptions import GoogleAPIError
 from google.auth.exceptions import GoogleAuthError
 
 from transforms.metrics import tally
+from wharf.connectors.endpoints import Endpoints
 from wharf.model.errors import RunFailed, UsageError, WharfError
-from wharf.model.flags import Flag, nearest
+from wharf.model.flags import Flag, nearest, parse
 
 # In this process, data in memory, no download: what `DirectRunner` means changes from release to release.
 IN_PROCESS = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 WATCHED_LEASE = dt.timedelta(minutes=10)  # renewed while the run lives
 UNWATCHED_LEASE = dt.timedelta(days=1)
 _LOG = logging.getLogger("wharf")
+
+
+def command_line(
+    pipeline: str, flags: Sequence[Flag], argv: Sequence[str], doc: str | None
+) -> tuple[dict[str, str], Endpoints, PipelineOptions]:
+    """The words of a command -> the pipeline's flags, where the outside systems are, Beam's options.
+
+    `doc` is the pipeline module's own, whose first line the help shows.
+
+    Raises: UsageError.
+    """
+    about = (doc or "").split("\n")[0]
+    values, rest = parse(flags, argv, prog=f"python -m pipelines.{pipeline}", description=about)
+    endpoints = Endpoints.resolve(
+        bigquery=values["bigquery_endpoint"] or None, bigquery_storage=values["bigquery_storage_endpoint"] or None
+    )
+    return values, endpoints, beam_options(rest, flags, anonymous_storage=bool(endpoints.storage))
 
 
 def beam_options(rest: Sequence[str], flags: Sequence[Flag], *, anonymous_storage: bool) -> PipelineOptions:

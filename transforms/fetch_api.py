@@ -129,20 +129,12 @@ class _Load(beam.DoFn):
     spec: LoadRaw
 
     def setup(self) -> None:
-        self._client = self.spec.endpoints.bigquery_client(self.spec.project)
+        self._tables: dict[str, RawTables] = {}  # by where the raw files are: one place, unless units differ in it
 
     def process(self, table: tuple[str, Iterable[Fetched]]) -> Iterator[Concluded]:
-        spec = self.spec
         for fetched in table[1]:
             assert fetched.manifest
-            tables = RawTables(
-                self._client,
-                open_storage(fetched.fetch.run.root, spec.endpoints),
-                spec.project,
-                spec.dataset,
-                typed=spec.typed,
-                emulated=spec.endpoints.bigquery_emulated,
-            )
+            tables = self._tables_from(fetched.fetch.run.root)
             endpoint = fetched.fetch.endpoint
             row = counted(fetched)
             try:
@@ -160,6 +152,19 @@ class _Load(beam.DoFn):
                 warnings=loaded.warnings,
             )
             yield Concluded(fetched, ended)
+
+    def _tables_from(self, root: str) -> RawTables:
+        spec = self.spec
+        if root not in self._tables:
+            self._tables[root] = RawTables(
+                spec.endpoints.bigquery_client(spec.project),
+                open_storage(root, spec.endpoints),
+                spec.project,
+                spec.dataset,
+                typed=spec.typed,
+                emulated=spec.endpoints.bigquery_emulated,
+            )
+        return self._tables[root]
 
 
 def concluded(fetched: Fetched) -> Concluded:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -35,13 +35,12 @@ class LoadFiles(beam.PTransform):
     slots: int = 1
 
     def expand(self, batches: Any) -> Any:
-        spec = self.spec
-        share = max(spec.most_jobs // self.slots, 1)
+        share = replace(self.spec, most_jobs=max(self.spec.most_jobs // self.slots, 1))
         return (
             batches
             | "BySlot" >> beam.Map(self._slot).with_output_types(tuple[str, Any])
             | GroupBySlot()
-            | "Load" >> beam.ParDo(_Load(LoaderSpec(**{**vars(spec), "most_jobs": share})))
+            | "Load" >> beam.ParDo(_Load(share))
         )
 
     def _slot(self, batch: Batch | Refused) -> tuple[str, Batch | Refused]:

@@ -14,14 +14,14 @@ import io
 import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from google.cloud.bigquery import SchemaField, Table
 from google.cloud.storage import Bucket
 
-from pipelines.files_to_bigquery import main
+from pipelines.files_to_bigquery import execute, job_of, main
 from tests.end_to_end.process import Finished, Started
 from wharf.launch.cli import main as wharf_main
 from wharf.local.stack import LocalStack
@@ -85,6 +85,11 @@ class Loads:
             [] if any(word.startswith(("--input", "--subscription")) for word in words) else [f"--input={self.input}"]
         )
         return captured(lambda: main([*self.flags, *given, *words]))
+
+    def run_with_jobs_of(self, most_files: int, *words: str) -> Finished:
+        """The same where a load job takes so many files at most."""
+        job, _ = job_of([*self.flags, f"--input={self.input}", *words])
+        return captured(lambda: execute(replace(job, spec=replace(job.spec, most_files=most_files))))
 
     def wharf(self, *words: str) -> Finished:
         """`wharf WORDS`, in this process."""

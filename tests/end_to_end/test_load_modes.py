@@ -9,7 +9,6 @@ import pytest
 from tests.end_to_end.loads import csv_of
 from tests.servers.bigquery_calls import Call
 from tests.servers.bigquery_proxy import BigQueryProxy
-from wharf.model.loading import plan
 
 
 def test_a_marker_loads_once_and_a_new_one_again(loads):
@@ -105,13 +104,12 @@ def test_one_run_takes_each_directorys_own_write_mode(loads):
     assert loads.rows("orders", "id") == [(2,), (3,), (3,)]
 
 
-def test_a_batch_of_more_files_than_a_job_takes_becomes_visible_at_once(loads, monkeypatch):
-    """The limit is set to 3 for the test: 10,001 files would take the emulator minutes."""
-    monkeypatch.setattr(plan.loads, "__defaults__", (3, plan.MOST_BYTES))
+def test_a_batch_of_more_files_than_a_job_takes_becomes_visible_at_once(loads):
+    """A job takes 3 here: 10,001 files would take the emulator minutes."""
     loads.drop("orders/2025/03/01", {f"part-{n}.csv": csv_of("id", (n,)) for n in range(8)})
     loads.drop("broken/2025/03/01", {f"part-{n}.csv": csv_of("id", (n if n < 7 else "x",)) for n in range(8)})
     loads.put("broken/_config/schema.json", [{"name": "id", "type": "INT64"}])
-    ended = loads.run(f"--staging_dataset={loads.dataset}_staging")
+    ended = loads.run_with_jobs_of(3, f"--staging_dataset={loads.dataset}_staging")
     assert ended.code == 1
     assert loads.rows("orders", "id") == [(n,) for n in range(8)]
     assert "broken" not in loads.tables(), "not one of its three jobs may be seen"

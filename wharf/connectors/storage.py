@@ -131,17 +131,14 @@ class CloudStorage:
         return blob.size, blob.crc32c
 
     def list(self, prefix: str) -> list[str]:
-        bucket, _, name = prefix.removeprefix("gs://").partition("/")
+        bucket, name = split_uri(prefix)
         with _mapped(prefix):
             found = self._client.list_blobs(bucket, prefix=name, fields="items(name),nextPageToken", retry=POLICY)
             return sorted(f"gs://{bucket}/{blob.name}" for blob in found)
 
     def move(self, source: str, target: str) -> None:
-        # The source stays until the run cleans up, so that a repeated move finds it; `rewrite` copies any size.
-        blob, copy = self._blob(source), self._blob(target)
-        token, _, _ = copy.rewrite(blob, retry=POLICY)
-        while token:
-            token, _, _ = copy.rewrite(blob, token=token, retry=POLICY)
+        # The source stays until the run cleans up, so that a repeated move finds it.
+        copy(self._blob(source), self._blob(target))
 
     def delete(self, uris: Iterable[str]) -> None:
         def remove(uri: str) -> None:
@@ -153,8 +150,7 @@ class CloudStorage:
         list(self.pool.map(remove, uris))
 
     def _blob(self, uri: str) -> Blob:
-        bucket, _, name = uri.removeprefix("gs://").partition("/")
-        return self._client.bucket(bucket).blob(name)
+        return blob_of(self._client, uri)
 
 
 class _CloudFile:
@@ -198,6 +194,25 @@ class _CloudFile:
         return data
 
 
+def split_uri(uri: str) -> tuple[str, str]:
+    """`gs://bucket/name` -> bucket, name."""
+    bucket, _, name = uri.removeprefix("gs://").partition("/")
+    return bucket, name
+
+
+def blob_of(client: Client, uri: str) -> Blob:
+    """The object called `uri`, whether there is one or not."""
+    bucket, name = split_uri(uri)
+    return client.bucket(bucket).blob(name)
+
+
+def copy(source: Blob, target: Blob) -> None:
+    """Copy an object of any size, on Cloud Storage's side."""
+    token, _, _ = target.rewrite(source, retry=POLICY)
+    while token:
+        token, _, _ = target.rewrite(source, token=token, retry=POLICY)
+
+
 def put(storage: Storage, uri: str, data: bytes, aside: str = "") -> None:
     """Write a whole small file."""
     file = storage.create(uri, aside)
@@ -215,19 +230,30 @@ def check_writable(uri: str, endpoints: Endpoints, note: str, data: bytes) -> No
 
 
 @contextmanager
-def _mapped(uri: str) -> Iterator[None]:
-    """What a person must mend, as a UsageError that names the place."""
+def translated(uri: str, *, flag: str, role: str) -> Iterator[None]:
+    """Turn Cloud Storage's refusals into one line that names the place, and the `flag` or the `role` to mend.
+
+    Raises: UsageError.
+    """
     try:
         yield
     except exceptions.NotFound as error:
-        raise UsageError(f"{uri}: the bucket does not exist; make it, or mend --output") from error
+        raise UsageError(f"{uri}: the bucket does not exist; make it, or mend {flag}") from error
     except exceptions.Forbidden as error:
-        raise UsageError(f"{uri}: no permission; grant roles/storage.objectUser on the bucket") from error
+        raise UsageError(f"{uri}: no permission; grant {role} on the bucket") from error
     except (exceptions.Unauthorized, GoogleAuthError) as error:
         raise UsageError(
             f"{uri}: credentials are missing or refused; run gcloud auth application-default login"
         ) from error
     except (exceptions.BadRequest, ValueError) as error:
-        raise UsageError(f"{uri}: Cloud Storage refuses this name: {error}") from error
-    except (PermissionError, NotADirectoryError, FileExistsError, IsADirectoryError, OSError) as error:
+        raise UsageError(f"{uri}: Cloud Storage refuses this name ({error}): mend {flag}") from error
+
+
+@contextmanager
+def _mapped(uri: str) -> Iterator[None]:
+    """The same for files that are written, in folders too."""
+    try:
+        with translated(uri, flag="--output", role="roles/storage.objectUser"):
+            yield
+    except OSError as error:
         raise UsageError(f"{uri}: cannot be written: {error.strerror or error}") from error

@@ -47,6 +47,7 @@ class UnitFetcher:
     def __init__(self, unit: Unit, endpoints: Endpoints, count: Callable[[str, int], None]) -> None:
         self._unit, self._endpoints, self._count = unit, endpoints, count
         self._api = unit.api
+        self._storages: dict[str, Storage] = {}  # by the place that it is: one, unless runs differ in it
         self._reached: dict[RawRun, Checkpoint] = {}
 
     def run(self) -> list[Fetched]:
@@ -75,7 +76,6 @@ class UnitFetcher:
 
     async def _fetch(self, fetch: Fetch, client: ApiClient, parent: asyncio.Task[Fetched] | None) -> Fetched:
         """Fetch one endpoint. It ends in one way or another, and raises nothing but cancellation."""
-        storage = open_storage(fetch.run.root, self._endpoints)
         counts = Counts()
         ended = Fetched(fetch=fetch, status=SUCCESS)
         try:
@@ -84,7 +84,7 @@ class UnitFetcher:
                 text = f"endpoint {fetch.endpoint.name}: its parent {fetch.endpoint.parent} is not complete"
                 ended = replace(ended, status=of_parent.status, error=text)
             else:
-                manifest = await self._staged(fetch, client, storage, counts, of_parent)
+                manifest = await self._staged(fetch, client, counts, of_parent)
                 cursor = self._cursor_after(fetch, manifest)
                 ended = replace(ended, manifest=manifest, cursor=cursor, pages=manifest.pages, records=manifest.records)
         except DayBudgetSpent as error:
@@ -105,10 +105,9 @@ class UnitFetcher:
             throttled_seconds=counts.throttled_seconds,
         )
 
-    async def _staged(
-        self, fetch: Fetch, client: ApiClient, storage: Storage, counts: Counts, parent: Fetched | None
-    ) -> RawManifest:
+    async def _staged(self, fetch: Fetch, client: ApiClient, counts: Counts, parent: Fetched | None) -> RawManifest:
         """The files of a fetch, taken up where an earlier attempt has left it."""
+        storage = self._storage(fetch)
         if done := await asyncio.to_thread(raw_files.sealed, storage, fetch.run):
             return done
         resumed = await asyncio.to_thread(raw_files.resume, storage, fetch.run)
@@ -117,7 +116,7 @@ class UnitFetcher:
         self._reached[fetch.run] = at
         number, again = int(at.position["opening"]), at.position["next"]
         try:
-            async for opening, pages in self._openings(fetch, client, counts, parent, storage, number, again):
+            async for opening, pages in self._openings(fetch, client, counts, parent, number, again):
                 async for page in pages:
                     position = {"opening": opening, "next": page.behind.to_json() if page.behind else None}
                     if not page.behind:
@@ -143,7 +142,6 @@ class UnitFetcher:
         client: ApiClient,
         counts: Counts,
         parent: Fetched | None,
-        storage: Storage,
         first: int,
         again: str | None,
     ) -> AsyncIterator[tuple[int, AsyncIterator[_Fetched]]]:
@@ -153,7 +151,7 @@ class UnitFetcher:
             if first == 0:
                 yield 0, self._pages(fetch, client, counts, request)
             return
-        values = await asyncio.to_thread(_of_parent, fetch, parent, storage)
+        values = await asyncio.to_thread(_of_parent, fetch, parent, self._storage(fetch))
         ahead: deque[tuple[int, asyncio.Task[list[_Fetched]]]] = deque()
         try:
             for number in range(first, len(values)):
@@ -229,6 +227,12 @@ class UnitFetcher:
             return page, response.body, fetched
 
         return await asyncio.to_thread(read) if len(response.body) > _LARGE else read()
+
+    def _storage(self, fetch: Fetch) -> Storage:
+        root = fetch.run.root
+        if root not in self._storages:
+            self._storages[root] = open_storage(root, self._endpoints)
+        return self._storages[root]
 
     def _first(self, fetch: Fetch, parent: dict[str, str] | None) -> Request:
         return requests.first_request(

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from google.api_core import exceptions
-from google.auth.exceptions import GoogleAuthError
 
 from wharf.connectors.retry import POLICY
-from wharf.model.errors import RunFailed, UsageError
+from wharf.connectors.storage import blob_of, split_uri, translated
+from wharf.model.errors import RunFailed
 from wharf.model.loading.batch import LandedFile, Landing
 from wharf.model.loading.landing import NO_MARKER, fixed_prefix, landings, parents, selected, split
 
@@ -56,9 +56,7 @@ def landing_of(client: Client, marker_uri: str, marker: str, config_files: Confi
     """
     directory, _ = split(marker_uri)
     if marker == NO_MARKER:
-        bucket, _, name = marker_uri.removeprefix("gs://").partition("/")
-        with _asked(marker_uri):
-            blob = client.bucket(bucket).get_blob(name, retry=POLICY)
+        blob = _found(client, marker_uri)
         files = [_landed(blob)] if blob else []
     else:
         files = _list(client, directory)
@@ -73,9 +71,7 @@ def is_there(client: Client, uri: str) -> bool:
 
     Raises: UsageError if the bucket is missing or out of reach.
     """
-    bucket, _, name = uri.removeprefix("gs://").partition("/")
-    with _asked(uri):
-        return client.bucket(bucket).get_blob(name, retry=POLICY) is not None
+    return _found(client, uri) is not None
 
 
 class ConfigFiles:
@@ -127,16 +123,21 @@ class ConfigFiles:
         return self._names.get(directory, set())
 
     def _read(self, uri: str) -> Text | None:
-        bucket, _, name = uri.removeprefix("gs://").partition("/")
         with _asked(uri):
             try:
-                return uri, self._client.bucket(bucket).blob(name).download_as_bytes(retry=POLICY)
+                return uri, blob_of(self._client, uri).download_as_bytes(retry=POLICY)
             except exceptions.NotFound:
                 return None  # removed since it was listed
 
 
+def _found(client: Client, uri: str) -> Blob | None:
+    bucket, name = split_uri(uri)
+    with _asked(uri):
+        return client.bucket(bucket).get_blob(name, retry=POLICY)
+
+
 def _list(client: Client, directory: str) -> list[LandedFile]:
-    bucket, _, name = directory.removeprefix("gs://").partition("/")
+    bucket, name = split_uri(directory)
     with _asked(directory):
         return [_landed(blob) for blob in client.list_blobs(bucket, prefix=name, fields=_FIELDS, retry=POLICY)]
 
@@ -149,16 +150,7 @@ def _landed(blob: Blob) -> LandedFile:
 def _asked(uri: str) -> Iterator[None]:
     """What a person must mend, as a UsageError that names the place."""
     try:
-        yield
-    except exceptions.NotFound as error:
-        raise UsageError(f"{uri}: the bucket does not exist; make it, or mend --input") from error
-    except exceptions.Forbidden as error:
-        raise UsageError(f"{uri}: no permission; grant roles/storage.objectViewer on the bucket") from error
-    except (exceptions.Unauthorized, GoogleAuthError) as error:
-        raise UsageError(
-            f"{uri}: credentials are missing or refused; run gcloud auth application-default login"
-        ) from error
-    except (exceptions.BadRequest, ValueError) as error:
-        raise UsageError(f"{uri}: Cloud Storage refuses this name ({error}): mend --input") from error
+        with translated(uri, flag="--input", role="roles/storage.objectViewer"):
+            yield
     except exceptions.RetryError as error:
         raise RunFailed(f"{uri}: Cloud Storage gives no answer; run it again") from error

@@ -21,6 +21,7 @@ from wharf.connectors.loading.state import Claimed, LoadState
 from wharf.connectors.loading.table_loader import Row, TableLoader, Tools
 from wharf.connectors.loading.tables import Tables
 from wharf.model.loading.batch import Batch, Refused
+from wharf.model.loading.plan import MOST_FILES
 from wharf.model.loading.settings import LoadSettings
 from wharf.model.loading.state import DISCOVERED, DONE, FAILED, LIVING
 from wharf.model.schema import TableId
@@ -40,6 +41,7 @@ class LoaderSpec:
     lease: dt.timedelta
     most_jobs: int
     retry_failed: bool
+    most_files: int = MOST_FILES  # of one load job
 
 
 class Loader:
@@ -58,6 +60,7 @@ class Loader:
             client=client,
             state=self._state,
             jobs=Jobs(client, spec.most_jobs),
+            most_files=spec.most_files,
             tables=Tables(client, settings.staging_dataset, emulated=endpoints.bigquery_emulated),
             rejects=Rejects(client, storage, settings.rejects_table, settings.dead_letter_prefix),
             pool=self._pool,

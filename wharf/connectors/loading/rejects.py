@@ -13,6 +13,7 @@ from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound
 from wharf.connectors import bigquery
 from wharf.connectors.loading.group_commit import GroupCommit
 from wharf.connectors.retry import POLICY
+from wharf.connectors.storage import blob_of, copy, split_uri
 from wharf.model.errors import UsageError
 from wharf.model.loading.batch import Batch, Refused
 from wharf.model.loading.state import REJECTS, reject_rows
@@ -48,7 +49,7 @@ class Rejects:
         bigquery.ensure_table(self._client, self._table, REJECTS, location)
         if not self._prefix:
             return
-        bucket = self._prefix.removeprefix("gs://").partition("/")[0]
+        bucket, _ = split_uri(self._prefix)
         try:
             next(iter(self._storage.list_blobs(bucket, max_results=1, retry=POLICY)), None)
         except (NotFound, Forbidden) as error:
@@ -79,13 +80,9 @@ class Rejects:
         # A file that is a batch of its own is called so by its last part.
         above = batch.landing.directory.rpartition("/")[0]
         for uri in sorted({row["file_uri"] for row in rows} - {""}):
-            source, copy = self._blob(uri), self._blob(f"{folder}/files{uri.removeprefix(above)}")
-            if not source.exists(retry=POLICY):  # it has been repaired or removed meanwhile
-                continue
-            token, _, _ = copy.rewrite(source, retry=POLICY)
-            while token:
-                token, _, _ = copy.rewrite(source, token=token, retry=POLICY)
+            source = self._blob(uri)
+            if source.exists(retry=POLICY):  # else it has been repaired or removed meanwhile
+                copy(source, self._blob(f"{folder}/files{uri.removeprefix(above)}"))
 
     def _blob(self, uri: str) -> Blob:
-        bucket, _, name = uri.removeprefix("gs://").partition("/")
-        return self._storage.bucket(bucket).blob(name)
+        return blob_of(self._storage, uri)

@@ -16,7 +16,7 @@ from wharf.connectors.loading.state import TakenOver
 from wharf.connectors.loading.tables import Target
 from wharf.model.errors import RunFailed
 from wharf.model.loading import sql, transform_sql
-from wharf.model.loading.batch import Batch
+from wharf.model.loading.batch import Batch, Part
 from wharf.model.loading.changes import compare
 from wharf.model.loading.options import CSV, JSON
 from wharf.model.loading.plan import MOST_TABLES, Load, Seen, loads
@@ -57,12 +57,9 @@ class StagedWave:
     def counts(self, batch: Batch) -> dict[str, int]:
         """Rows of the loads that the batch was part of, and of how many batches they were."""
         its = self._of[batch.batch_id]
-        batches = max(len(each.load.batches) for each in its)
-        if len(its) > 1 and batches > 1:
-            batches = len(set[str]().union(*(each.load.batch_ids for each in its)))
         return {
             "loaded_rows": sum(each.loaded.rows for each in its),
-            "loaded_batches": batches,
+            "loaded_batches": len(frozenset[str]().union(*(each.load.batch_ids for each in its))),
             "rejected_rows": sum(each.loaded.rejected for each in its),
         }
 
@@ -80,11 +77,13 @@ class Staging:
         self._running: dict[str, Future[StagedLoad]] = {}
         self._fitting = threading.Lock()
 
-    def begin(self, wave: Sequence[Batch]) -> None:
-        """Start the load jobs of a wave whose turn comes later."""
-        for load in loads(wave, self._seen):
+    def begin(self, wave: Sequence[Batch]) -> list[Load]:
+        """Start the load jobs of a wave, whose turn may come later. -> all of them."""
+        planned = loads(wave, self._seen, self._tools.most_files)
+        for load in planned:
             if load.identity not in self._running:
                 self._running[load.identity] = self._tools.pool.submit(self._load, load)
+        return planned
 
     @contextmanager
     def of(self, wave: Sequence[Batch]) -> Iterator[StagedWave]:
@@ -92,8 +91,7 @@ class Staging:
 
         Raises: WharfError, GoogleAPIError.
         """
-        self.begin(wave)
-        its = loads(wave, self._seen)
+        its = self.begin(wave)
         futures = [self._running[load.identity] for load in its]
         made: list[TableId] = []
         wait(futures)
@@ -149,13 +147,13 @@ class Staging:
         is_text = options["sourceFormat"] in {CSV, JSON} or self._tools.emulated
         if not self._target or batch.transform or options.get("autodetect") or not is_text:
             return ()
-        filled = self._filled(Staged(self._table, load.part.timestamp, load.part.constants, ()))
+        filled = self._filled(load.part)
         return tuple(field for field in self._target.fields if field.name.lower() not in filled)
 
-    def _filled(self, staged: Staged) -> set[str]:
+    def _filled(self, given: Part | Staged) -> set[str]:
         """Columns, in lower case, that get a value which the files do not hold."""
-        names = {key.lower() for key, _ in staged.constants}
-        return names | {self._tools.settings.table.timestamp_column.lower()} if staged.timestamp else names
+        names = {key.lower() for key, _ in given.constants}
+        return names | {self._tools.settings.table.timestamp_column.lower()} if given.timestamp else names
 
     def _statement(self, wave: Sequence[Batch], done: Sequence[StagedLoad], made: list[TableId]) -> str:
         """What brings the staged rows in; tables that it needs besides are added to `made`."""
@@ -201,12 +199,12 @@ class Staging:
 
     def _fit(self, batch: Batch, staged: Sequence[Staged]) -> Target:
         tools, settings = self._tools, self._tools.settings
+        own = {name for each in staged for name in self._filled(each)}
         for fields in dict.fromkeys(self._columns(each) for each in staged):
             if self._target is None:
                 tools.tables.create(self._table, fields, settings.table, batch.options)
                 self._target = tools.tables.find(self._table)
                 assert self._target
-            own = {name for each in staged for name in self._filled(each)}
             if not settings.timestamp_regex and not self._target.type_of(settings.table.timestamp_column):
                 # Folders say a time, and the table has no use for it.
                 fields = tuple(field for field in fields if field.name != settings.table.timestamp_column)

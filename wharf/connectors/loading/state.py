@@ -20,7 +20,7 @@ from wharf.connectors.loading.group_commit import GroupCommit
 from wharf.model.errors import RunFailed
 from wharf.model.loading import state, state_sql
 from wharf.model.loading.batch import Batch, Refused
-from wharf.model.loading.state import CLAIMED, DISCOVERED, LOADS, OUTCOME
+from wharf.model.loading.state import CLAIMED, LOADS, OUTCOME
 from wharf.model.schema import TableId
 
 if TYPE_CHECKING:
@@ -128,17 +128,6 @@ class LoadState:
     def kept_alive(self, claimer: str, lease: dt.timedelta) -> AbstractContextManager[None]:
         """Renew the leases in the background while a block runs."""
         return renewed(lambda: self.renew(claimer, lease), lease, claimer)
-
-    def ahead(self, table: TableId, directory: str) -> Row | None:
-        """The first batch for an ordered table, in path order, that has to be DONE before that of `directory`.
-
-        For many directories ask `unfinished` once.
-        """
-        return next((row for row in self.unfinished(table=table) if row["directory"] < directory), None)
-
-    def waiting(self, table: TableId) -> list[Row]:
-        """Batches for `table` that are DISCOVERED, in path order."""
-        return [row for row in self.unfinished(table=table) if row["status"] == DISCOVERED]
 
     def unfinished(self, *, table: TableId | None = None, below: str = "") -> list[Row]:
         """Batches that are not DONE, in path order: all, those for `table`, those whose directory begins with `below`.

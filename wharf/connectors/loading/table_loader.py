@@ -42,6 +42,7 @@ class Tools:
     client: Client
     state: LoadState
     jobs: Jobs
+    most_files: int  # of one load job
     tables: Tables
     rejects: Rejects
     pool: ThreadPoolExecutor
