@@ -22,21 +22,20 @@ from transforms.fail_if_any import FailIfAny
 from transforms.find_batches import AwaitFile, FindAnnounced, FindBatches, HoldUntil, find_batches
 from transforms.load_files import Ended, LoadFiles
 from transforms.read_notifications import ReadNotifications
-from transforms.record import RecordRows
 from transforms.tell_loads import TellLoads
 from wharf.connectors import bigquery
 from wharf.connectors.config import load_notifications
 from wharf.connectors.endpoints import Endpoints, default_project, load_state_table
+from wharf.connectors.loading.loaded_files import LoadedFiles
 from wharf.connectors.loading.loader import LoaderSpec
 from wharf.connectors.loading.rejects import Rejects
 from wharf.connectors.loading.state import LoadState
 from wharf.model import report
 from wharf.model.errors import RunFailed, UsageError
 from wharf.model.flags import as_switch
-from wharf.model.loading.batch import Batch
 from wharf.model.loading.flags import FLAGS
 from wharf.model.loading.settings import LoadSettings
-from wharf.model.loading.state import DONE, LOAD_FILES, file_rows
+from wharf.model.loading.state import DONE
 from wharf.model.notification import Notifications
 
 PIPELINE = "files_to_bigquery"
@@ -68,17 +67,11 @@ class Job:
 
 
 def build(pipeline: beam.Pipeline, job: Job) -> Any:
-    """The graph: find -> load -> record -> tell. -> PCollection of Ended."""
-    settings, endpoints = job.settings, job.endpoints
+    """The graph: find -> load and record -> tell. -> PCollection of Ended."""
     batches = _announced(pipeline, job) if job.streaming else _listed(pipeline, job)
     ended = batches | "LoadFiles" >> LoadFiles(job.spec, _STREAMING_SLOTS if job.streaming else 1)
-    _ = (
-        ended
-        | "FileRows" >> beam.FlatMap(_file_rows)
-        | "RecordFiles" >> RecordRows(settings.files_table, LOAD_FILES, settings.project, endpoints)
-    )
     if job.notifications:
-        _ = ended | "TellPeople" >> TellLoads(job.notifications, settings.state_table, endpoints)
+        _ = ended | "TellPeople" >> TellLoads(job.notifications, job.settings.state_table, job.endpoints)
     return ended
 
 
@@ -106,11 +99,6 @@ def _announced(pipeline: beam.Pipeline, job: Job) -> Any:
     return found | "HoldUntil" >> HoldUntil(settings, endpoints) if settings.wait_for else found
 
 
-def _file_rows(ended: Ended) -> list[dict[str, Any]]:
-    batch = ended.batch
-    return file_rows(batch, ended.row, dt.datetime.now(dt.UTC)) if isinstance(batch, Batch) else []
-
-
 def _failure(ended: Ended) -> str:
     return "" if ended.row["status"] == DONE else str(ended.row["error_message"])
 
@@ -121,7 +109,7 @@ def execute(job: Job) -> int:
     client = job.endpoints.bigquery_client(settings.project)
     job.state.ensure()
     Rejects(client, job.endpoints.storage_client(), settings.rejects_table, settings.dead_letter_prefix).ensure()
-    bigquery.ensure_table(client, settings.files_table, LOAD_FILES)
+    LoadedFiles(client, settings.files_table).ensure()
     pipeline = beam.Pipeline(options=job.options)
     ended = build(pipeline, job)
     if not job.streaming:

@@ -29,6 +29,10 @@ def records(status: str) -> Callable[[Loads], Predicate]:
     return lambda _: fits
 
 
+def records_files(loads: Loads) -> Predicate:
+    return lambda call: call.sql.startswith(f"MERGE `{loads.state_table}_files`")
+
+
 def a_load(_: Loads) -> Predicate:
     return load_jobs
 
@@ -46,6 +50,8 @@ MOMENTS = {
     "after it is SUBMITTED": (records("SUBMITTED"), True),
     "before the statement": (statement, False),
     "after the statement": (statement, True),
+    "before its files are recorded": (records_files, False),
+    "after its files are recorded": (records_files, True),
     "before it is DONE": (records("DONE"), False),
     "after it is DONE": (records("DONE"), True),
 }
@@ -64,6 +70,7 @@ def check_complete(loads: Loads) -> None:
     assert loads.rows("items", "id") == [(7,)]
     assert set(loads.statuses().values()) == {"DONE"}
     assert len(loads.states()) == 4
+    assert [row["status"] for row in loads.file_rows()] == ["DONE"] * 7
 
 
 def through(proxy: BigQueryProxy) -> str:

@@ -15,6 +15,7 @@ from wharf.connectors import machine
 from wharf.connectors.endpoints import Endpoints
 from wharf.connectors.loading.jobs import Jobs
 from wharf.connectors.loading.landings import ConfigFiles, landing_of
+from wharf.connectors.loading.loaded_files import LoadedFiles
 from wharf.connectors.loading.rejects import Rejects
 from wharf.connectors.loading.resolve import resolve
 from wharf.connectors.loading.state import Claimed, LoadState
@@ -62,6 +63,7 @@ class Loader:
             jobs=Jobs(client, spec.most_jobs),
             most_files=spec.most_files,
             tables=Tables(client, settings.staging_dataset, emulated=endpoints.bigquery_emulated),
+            files=LoadedFiles(client, settings.files_table),
             rejects=Rejects(client, storage, settings.rejects_table, settings.dead_letter_prefix),
             pool=self._pool,
             count=count,

@@ -13,6 +13,7 @@ from google.api_core.exceptions import GoogleAPIError
 from google.auth.exceptions import GoogleAuthError
 
 from wharf.connectors.loading.jobs import JobFailed, Jobs
+from wharf.connectors.loading.loaded_files import LoadedFiles
 from wharf.connectors.loading.rejects import Rejects
 from wharf.connectors.loading.staging import Staging
 from wharf.connectors.loading.state import Claimed, LoadState, TakenOver
@@ -44,6 +45,7 @@ class Tools:
     jobs: Jobs
     most_files: int  # of one load job
     tables: Tables
+    files: LoadedFiles
     rejects: Rejects
     pool: ThreadPoolExecutor
     count: Callable[[str, int], None]
@@ -64,6 +66,7 @@ class TableLoader:
         Those that another worker has taken over are left out.
         """
         self._rows = {claim.batch.landing.batch_id: dict(claim.row) for claim in claims}
+        self._batches = {claim.batch.batch_id: claim.batch for claim in claims if isinstance(claim.batch, Batch)}
         self._seen = {batch_id: row["discovered_at"] for batch_id, row in self._rows.items()}
         self._run(claims)
         ended = [(claim.batch, self._rows[claim.batch.landing.batch_id]) for claim in claims]
@@ -202,7 +205,12 @@ class TableLoader:
         return self._rows[batch.batch_id]["status"] in state.LIVING
 
     def _settle(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Record how batches ended here; of one that is somebody else's by now, he will."""
+        """Record how batches ended here; of one that is somebody else's by now, he will.
+
+        Their files come first: who finds a batch DONE does not look for its files again.
+        """
+        ended = [row for row in rows if row["status"] != state.DISCOVERED and row["batch_id"] in self._batches]
+        self._tools.files.record((self._batches[row["batch_id"]], row) for row in ended)
         try:
             self._record(rows)
         except TakenOver as error:
