@@ -79,6 +79,12 @@ class Loads:
         if marker:
             self.put(f"{directory}/{marker}")
 
+    def delete(self, directory: str) -> None:
+        """Remove a directory, and all that is in it."""
+        prefix = self.uri(directory).removeprefix(f"gs://{self.bucket.name}/") + "/"
+        for name in [blob.name for blob in self.bucket.list_blobs(prefix=prefix)]:
+            self.bucket.blob(name).delete()
+
     def run(self, *words: str) -> Finished:
         """The pipeline, in this process; over everything dropped unless `words` say otherwise."""
         given = (

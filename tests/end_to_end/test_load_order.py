@@ -105,6 +105,29 @@ def test_a_failed_batch_holds_back_its_successors_only_until_it_is_repaired(
     assert {newest[day(number)] for number in (1, 2, 3, 4)} == {("DONE", None)}
 
 
+def test_a_failed_batch_whose_directory_is_deleted_holds_back_nothing(ordered: Loads) -> None:
+    drop(ordered, 1, 2, 3, 4, bad=(2,))
+    assert ordered.run().code == 1
+    ordered.delete(day(2))
+    ended = ordered.run()
+    assert ended.code == 0, ended.err
+    assert ids(ordered) == [1, 3, 4]
+    assert ordered.statuses() == {day(1): "DONE", day(2): "FAILED", day(3): "DONE", day(4): "DONE"}
+
+
+def test_a_waiting_batch_whose_directory_is_deleted_is_passed_over(ordered: Loads) -> None:
+    drop(ordered, 1, 2, 3, bad=(1,))
+    assert ordered.run().code == 1
+    ordered.delete(day(2))
+    assert retry_first(ordered).code == 0
+    assert ids(ordered) == [1, 3]
+
+
+def retry_first(loads: Loads) -> Finished:
+    loads.put(f"{day(1)}/a.csv", csv_of("id", (1,)))
+    return loads.wharf("retry", "--load_state_table", loads.state_table, "--directory", loads.uri(day(1)))
+
+
 def test_what_was_held_is_applied_in_order_too(ordered: Loads) -> None:
     ordered.put("orders/_config/load.json", {"writeMode": "replace_table"})
     drop(ordered, 4, 3, 2, 1, bad=(1,))

@@ -59,6 +59,7 @@ class Loader:
             settings=settings,
             emulated=endpoints.bigquery_emulated,
             client=client,
+            storage=storage,
             state=self._state,
             jobs=Jobs(client, spec.most_jobs),
             most_files=spec.most_files,
@@ -156,6 +157,8 @@ class Loader:
         batches = []
         for row in self._state.unfinished(table=table):
             landing = landing_of(self._storage, row["success_uri"], settings.marker, configs)
+            if landing is None and row["status"] not in LIVING:
+                continue  # its directory has been deleted
             if row["status"] != DISCOVERED or not landing or landing.batch_id != row["batch_id"]:
                 break
             batches.append(resolve(landing, settings, configs))

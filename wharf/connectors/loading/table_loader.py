@@ -13,6 +13,7 @@ from google.api_core.exceptions import GoogleAPIError
 from google.auth.exceptions import GoogleAuthError
 
 from wharf.connectors.loading.jobs import JobFailed, Jobs
+from wharf.connectors.loading.landings import is_there
 from wharf.connectors.loading.loaded_files import LoadedFiles
 from wharf.connectors.loading.rejects import Rejects
 from wharf.connectors.loading.staging import Staging
@@ -27,6 +28,7 @@ from wharf.model.schema import TableId
 
 if TYPE_CHECKING:
     from google.cloud.bigquery import Client
+    from google.cloud.storage import Client as StorageClient
 
 _LOG = logging.getLogger(__name__)
 _WAVES_AT_ONCE = 4  # of one table; BigQuery runs no more statements that change it side by side than a few
@@ -41,6 +43,7 @@ class Tools:
     settings: LoadSettings
     emulated: bool  # BigQuery is
     client: Client
+    storage: StorageClient
     state: LoadState
     jobs: Jobs
     most_files: int  # of one load job
@@ -124,11 +127,16 @@ class TableLoader:
             return batches
         ours = {batch.batch_id for batch in batches}
         others = [row for row in self._tools.state.unfinished(table=self._table) if row["batch_id"] not in ours]
-        first = others[0]["directory"] if others else ""
+        first = next((row["directory"] for row in others if not self._is_withdrawn(row)), "")
         free = [batch for batch in batches if not first or batch.directory <= first]
         if blocked := batches[len(free) :]:  # in path order, as all are
             self._hold(blocked, first)
         return free
+
+    def _is_withdrawn(self, row: Mapping[str, Any]) -> bool:
+        """Whether nobody is at work on a batch and its marker has been deleted: it will never be loaded."""
+        is_held = row["status"] in state.LIVING and row["lease_until"] > dt.datetime.now(dt.UTC)
+        return not is_held and not is_there(self._tools.storage, row["success_uri"])
 
     def _attempt(self, wave: Sequence[Batch]) -> bool:
         """Bring a wave in, or as much of it as can be: what spoils it is found by halving. -> whether all came in."""
