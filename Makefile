@@ -19,23 +19,27 @@ demo: $(VENV)/wharf.stamp ## Run a pipeline on the embedded stack, and show what
 	$(BIN)/wharf demo
 
 test: $(VENV)/wharf.stamp ## Run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 
 check: $(VENV)/wharf.stamp ## Lint, check types, the direction of imports and generated documents
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --quiet tests/test_layers.py tests/test_docs.py
+	$(BIN)/python -m pytest --quiet tests/test_layers.py tests/test_docs.py \
+		tests/test_deploy.py tests/test_deploy_documents.py
 
 bench: $(VENV)/bench.stamp ## Run the benchmarks (pyspark needs a Java runtime; sshd, sftp and rclone where installed)
 	$(BIN)/python benchmarks/bigquery_to_avro.py
 	$(BIN)/python benchmarks/bigquery_to_sftp.py
 	$(BIN)/python benchmarks/files_to_bigquery.py
 	$(BIN)/python benchmarks/api_to_bigquery.py
+	$(BIN)/python benchmarks/launch_service.py
 
 lock: $(VENV)/wharf.stamp ## Resolve the lock files again after a change of dependencies
 	$(COMPILE) pyproject.toml --extra dev --output-file requirements/dev.txt
 	$(COMPILE) pyproject.toml --extra bench --constraint requirements/dev.txt --output-file requirements/bench.txt
+	$(COMPILE) pyproject.toml --constraint requirements/dev.txt --output-file requirements/worker.txt
+	$(COMPILE) --group service --constraint requirements/dev.txt --output-file requirements/service.txt
 	echo setuptools | $(COMPILE) - --constraint requirements/dev.txt --output-file requirements/build.txt
 
 clean: ## Remove everything that make made

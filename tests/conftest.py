@@ -2,14 +2,17 @@
 
 stack       the embedded stack: BigQuery and Cloud Storage emulators, shared by the session
 pubsub      a topic and a subscription of the test's own, at an emulator beside the stack
+wheel       what users install, built once
 wharf       runs the `wharf` command in a process of its own and returns what it did
 sshd        an OpenSSH server, shared by the session
 make_sshd   starts OpenSSH servers with options of the test's own
+command     `wharf` in this process; more in tests/commands.py: launching, pipelines
 """
 
 from __future__ import annotations
 
 import itertools
+import shutil
 import subprocess
 import sys
 import uuid
@@ -21,6 +24,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands import command, launching, pipelines  # noqa: F401  # fixtures
 from tests.servers.pubsub_emulator import missing_pubsub, pubsub_emulator
 from tests.servers.sshd import SSHD, Sshd, needs_sshd
 from wharf.local.pubsub_server import PubSub
@@ -64,12 +68,27 @@ def pubsub(_pubsub: PubSub, monkeypatch: pytest.MonkeyPatch) -> PubSub:
 
 
 @pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from a copy of what it is made of, so that the tree stays clean; needs no network."""
+    source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    for name in ("pipelines", "transforms", "wharf", "tests"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in ROOT.iterdir():
+        if path.is_file():
+            shutil.copy(path, source)
+    options = ["--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(target)]
+    subprocess.run([sys.executable, "-m", "pip", "wheel", *options, str(source)], check=True)
+    (built,) = target.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="session")
 def wharf() -> Run:
     """`wharf("local", "env")` -> the finished process, its output as text."""
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "wharf", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120, check=False)
+        words = [sys.executable, "-m", "wharf", *arguments]
+        return subprocess.run(words, capture_output=True, text=True, cwd=ROOT, timeout=120, check=False)
 
     return run
 
