@@ -76,7 +76,6 @@ def _streaming(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """The pipeline, reading the stack's subscription, as long as the block lasts."""
     asked = [
-        "--streaming",
         f"--subscription={stack.pubsub.subscription}",
         f"--prefix=gs://{drop.bucket}/{drop.prefix}/",
     ]

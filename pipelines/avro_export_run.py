@@ -179,4 +179,5 @@ def _run_row(run: Resolved) -> dict[str, Any]:
         "window_to": export.window.last_instant,
         "time_zone": export.window.time_zone,
         "job_id": machine.process(),
+        "settings": export.settings,
     }

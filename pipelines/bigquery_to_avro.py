@@ -30,7 +30,8 @@ from wharf.connectors.storage import open_storage
 from wharf.formats.avro import BLOCK_BYTES
 from wharf.formats.partition_rows import Partitioner
 from wharf.model import ledger, report
-from wharf.model.avro_export import FLAGS, AvroExport
+from wharf.model.avro_export import AvroExport
+from wharf.model.avro_flags import FLAGS
 from wharf.model.errors import RunFailed
 from wharf.model.flags import as_switch
 from wharf.model.layout import manifest_prefix
@@ -106,9 +107,9 @@ def execute(run: Resolved, options: PipelineOptions, lease: dt.timedelta, *, for
     clean_up = _clean_up(run)
     try:
         pipeline = beam.Pipeline(options=options)
-        build(pipeline, run, tree, skipped, _local_streams(options) if watched else 0)
+        build(pipeline, run, tree, skipped, _streams(options))
         if not watched:
-            job_id = pipeline.run().job_id()
+            job_id = running.submit(pipeline)
             run.ledger.assign_job(export_id, job_id)
             print(f"{export_id} runs as Dataflow job {job_id}")
             return 0
@@ -143,6 +144,7 @@ def _main(argv: Sequence[str]) -> int:
     project = options.view_as(GoogleCloudOptions).project
     export = AvroExport.from_flags(values, project=project, now=dt.datetime.now(dt.UTC))
     running.set_up_logging(structured=not running.is_watched(options))
+    running.check(options)
     run = resolve(export, endpoints)
     if as_switch(values, "plan"):
         print(plan(run))
@@ -151,9 +153,10 @@ def _main(argv: Sequence[str]) -> int:
     return execute(run, options, lease, force=as_switch(values, "force"))
 
 
-def _local_streams(options: PipelineOptions) -> int:
-    """As many streams as workers, where a server would give fewer."""
-    return max(options.view_as(DirectOptions).direct_num_workers or 1, 1)
+def _streams(options: PipelineOptions) -> int:
+    """As many streams as worker processes that were asked for, where a server would give fewer; else its choice."""
+    workers = options.view_as(DirectOptions).direct_num_workers or 1
+    return workers if workers > 1 else 0
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ from wharf.model.flags import as_switch
 from wharf.model.ledger import RUNNING, SUCCESS
 from wharf.model.manifest import Folder, Manifest
 from wharf.model.sftp_export import SftpExport
-from wharf.model.sftp_run import FLAGS, PIPELINE, chosen, new_export_id, run_date
+from wharf.model.sftp_run import FLAGS, PIPELINE, chosen, new_export_id, run_date, settings
 
 _LOG = logging.getLogger("wharf")
 
@@ -87,7 +87,7 @@ def _id(run: Ready | Unfinished) -> str:
 
 
 def run_exports(job: Job, exports: Sequence[SftpExport], dates: Mapping[str, dt.date]) -> int:
-    """Run exports side by side. -> exit code: that of the worst end.
+    """Run exports side by side. -> exit code: that of the worst end, or how the launch went of a job that goes on.
 
     An export that cannot run does not keep the others from it.
     """
@@ -109,11 +109,15 @@ def run_exports(job: Job, exports: Sequence[SftpExport], dates: Mapping[str, dt.
                 print(taken.reason)
             else:
                 runs.append(taken)
+        if not running.is_watched(job.options):
+            if not runs and not worst:
+                running.submit_nothing(job.options)
+            # Not the worst: a launcher that fails ends the job. What could not run is recorded, and told of.
+            return execute(job, runs) if runs else worst
         worst = max(worst, execute(job, runs) if runs else 0)
         # An increment that was left over has been sent: now the rows that came since.
         sent = {run.manifest.export_name for run in runs if isinstance(run, Unfinished)}
-        again = not worst and running.is_watched(job.options)
-        exports = [export for export in exports if export.name in sent and export.export_type == "incremental"] * again
+        exports = [e for e in exports if e.name in sent and e.export_type == "incremental"] if not worst else []
     return worst
 
 
@@ -122,6 +126,7 @@ def _take(job: Job, export: SftpExport, date: dt.date) -> Ready | Unfinished | D
     moment = dt.datetime.now(dt.UTC)
     row: dict[str, Any] = {"export_id": new_export_id(export, date, uuid.uuid4().hex[:8]), "export_name": export.name}
     row |= {"source_table": export.source, "destination_uri": str(job.config.sftp), "started_at": moment}
+    row["settings"] = settings(job.config_uri, export)
     try:
         resolved = resolve(job.config, job.deliveries, export, date, moment)
         row = resolved.row
@@ -150,7 +155,7 @@ def execute(job: Job, runs: Sequence[Ready | Unfinished]) -> int:
         pipeline = beam.Pipeline(options=job.options)
         build(pipeline, job, runs)
         if not watched:
-            job_id = pipeline.run().job_id()
+            job_id = running.submit(pipeline)
             for export_id in ids:
                 ledger.assign_job(export_id, job_id)
                 print(f"{export_id} runs as Dataflow job {job_id}")
@@ -160,7 +165,7 @@ def execute(job: Job, runs: Sequence[Ready | Unfinished]) -> int:
     except BaseException as error:  # noqa: BLE001 - whatever it was, every run has to end in the ledger
         failed = running.failure(error)
     broken = [run for run in runs if ledger.row(_id(run))["status"] == RUNNING]  # they could not say how they ended
-    alone = broken if len(runs) > 1 and isinstance(failed, Exception) else []
+    alone = broken if watched and len(runs) > 1 and isinstance(failed, Exception) else []
     for run in broken if not alone else ():
         _end_broken(job, run, _id(run), str(failed or "the pipeline ended without recording the run"))
     rows = [ledger.row(_id(run)) for run in runs if run not in alone]
@@ -216,6 +221,7 @@ def _main(argv: Sequence[str]) -> int:
     values, endpoints, options = running.command_line(PIPELINE, FLAGS, argv, __doc__)
     config = load_config(values["config"], endpoints)
     running.set_up_logging(structured=not running.is_watched(options))
+    running.check(options)
     if config.debug:
         logging.getLogger("wharf").setLevel(logging.DEBUG)
     for warning in config.warnings:

@@ -1,7 +1,7 @@
 """files_to_bigquery: files that landed below a prefix -> BigQuery tables, each directory once its `_SUCCESS` is there.
 
     python -m pipelines.files_to_bigquery --input 'gs://bucket/in/**' --project project
-    python -m pipelines.files_to_bigquery --streaming --subscription projects/project/subscriptions/landed \\
+    python -m pipelines.files_to_bigquery --subscription projects/project/subscriptions/landed \\
         --prefix gs://bucket/in/ --project project
 """
 
@@ -40,8 +40,6 @@ from wharf.model.notification import Notifications
 
 PIPELINE = "files_to_bigquery"
 _STREAMING_SLOTS = 10
-# The local runner that reads from Pub/Sub.
-_LOCAL_STREAMING = "BundleBasedDirectRunner"
 
 
 @dataclass(frozen=True)
@@ -115,7 +113,7 @@ def execute(job: Job) -> int:
     if not job.streaming:
         _ = ended | "FailIfAny" >> FailIfAny(_failure)
     if not watched:
-        print(f"{job.spec.run_id} runs as Dataflow job {pipeline.run().job_id()}")
+        print(f"{job.spec.run_id} runs as Dataflow job {running.submit(pipeline)}")
         return 0
     failed: BaseException | None = None
     try:
@@ -163,6 +161,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(argv: Sequence[str]) -> int:
     job, is_plan = job_of(argv)
     running.set_up_logging(structured=not running.is_watched(job.options))
+    running.check(job.options)
     if is_plan:
         for line in plan(job.settings, job.endpoints):
             print(line)
@@ -183,10 +182,11 @@ def job_of(argv: Sequence[str]) -> tuple[Job, bool]:
         state_table=load_state_table(),
         now=dt.datetime.now(dt.UTC),
     )
+    unique = f"{dt.datetime.now(dt.UTC):%Y%m%d%H%M%S}-{uuid.uuid4().hex[:8]}"
     spec = LoaderSpec(
         settings=settings,
         endpoints=endpoints,
-        run_id=f"load-{dt.datetime.now(dt.UTC):%Y%m%d%H%M%S}-{uuid.uuid4().hex[:8]}",
+        run_id=f"load-{running.launched_job(options) or unique}",
         lease=dt.timedelta(minutes=int(values["lease_minutes"] or 2)),
         most_jobs=settings.max_jobs,
         retry_failed=not streaming,
@@ -196,19 +196,16 @@ def job_of(argv: Sequence[str]) -> tuple[Job, bool]:
 
 
 def _streaming(options: PipelineOptions, subscription: str) -> bool:
-    """Whether the pipeline streams.
+    """Whether the pipeline streams: with a subscription, whose notifications come without end.
 
-    Raises: UsageError where --streaming and --subscription do not go together.
+    That is enough, because a template's parameters are `--name=value`, and Beam's `--streaming` takes no value.
+
+    Raises: UsageError for --streaming without --subscription.
     """
-    standard = options.view_as(StandardOptions)
-    if bool(subscription) != bool(standard.streaming):
-        raise UsageError(
-            "--streaming is missing: notifications of --subscription come without end"
-            if subscription
-            else "--streaming needs --subscription: files that are there already are loaded without it"
-        )
-    if subscription and standard.runner == running.IN_PROCESS:
-        standard.runner = _LOCAL_STREAMING
+    if subscription:
+        running.stream(options)
+    elif options.view_as(StandardOptions).streaming:
+        raise UsageError("--streaming needs --subscription: files that are there already are loaded without it")
     return bool(subscription)
 
 

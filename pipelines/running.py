@@ -6,6 +6,7 @@ import argparse
 import datetime as dt
 import json
 import logging
+import re
 import signal
 import sys
 import threading
@@ -14,6 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import apache_beam as beam
+import grpc
 from apache_beam.options.pipeline_options import (
     DebugOptions,
     GoogleCloudOptions,
@@ -31,6 +34,7 @@ from wharf.model.flags import Flag, nearest, parse
 
 # In this process, data in memory, no download: what `DirectRunner` means changes from release to release.
 IN_PROCESS = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+_IN_PROCESS_STREAMING = "BundleBasedDirectRunner"  # which reads from Pub/Sub; the other does not
 WATCHED_LEASE = dt.timedelta(minutes=10)  # renewed while the run lives
 UNWATCHED_LEASE = dt.timedelta(days=1)
 _LOG = logging.getLogger("wharf")
@@ -50,10 +54,14 @@ def command_line(
     endpoints = Endpoints.resolve(
         bigquery=values["bigquery_endpoint"] or None, bigquery_storage=values["bigquery_storage_endpoint"] or None
     )
-    return values, endpoints, beam_options(rest, flags, anonymous_storage=bool(endpoints.storage))
+    options = beam_options(rest, flags, endpoints)
+    if not is_watched(options):
+        for flag in flags:
+            flag.check(values[flag.name], remote=True)
+    return values, endpoints, options
 
 
-def beam_options(rest: Sequence[str], flags: Sequence[Flag], *, anonymous_storage: bool) -> PipelineOptions:
+def beam_options(rest: Sequence[str], flags: Sequence[Flag], endpoints: Endpoints) -> PipelineOptions:
     """The words that are no flag of the pipeline -> Beam's options, for a local run where no runner is named.
 
     Raises: UsageError for a word that is no option of Beam's either; Beam itself would swallow it.
@@ -65,10 +73,11 @@ def beam_options(rest: Sequence[str], flags: Sequence[Flag], *, anonymous_storag
         except argparse.ArgumentError:
             continue  # two of Beam's classes declare one option
     try:
-        _, unknown = parser.parse_known_args(list(rest))
+        known_to_beam, unknown = parser.parse_known_args(list(rest))
     except argparse.ArgumentError as error:
         raise UsageError(str(error)) from error
-    if unknown:
+    # Dataflow has checked a template's parameters by its metadata; what its launcher adds may be newer than this Beam.
+    if unknown and not known_to_beam.template_location:
         word = unknown[0].split("=")[0]
         known = [f"--{flag.name}" for flag in flags] + [
             text for text in parser._option_string_actions if text[:2] == "--"
@@ -78,8 +87,11 @@ def beam_options(rest: Sequence[str], flags: Sequence[Flag], *, anonymous_storag
     runner = options.view_as(StandardOptions).runner
     if not runner or runner.lower() in {"directrunner", "direct"}:
         options.view_as(StandardOptions).runner = IN_PROCESS
-    if anonymous_storage:  # Beam's own gs:// client looks 20 s for credentials otherwise
-        options.view_as(GoogleCloudOptions).no_auth = True
+    google = options.view_as(GoogleCloudOptions)
+    if endpoints.storage:  # Beam's own gs:// client looks 20 s for credentials otherwise
+        google.no_auth = True
+    if endpoints.dataflow:
+        google.dataflow_endpoint = endpoints.dataflow
     # A bundle being encoded holds some 200 MB, and Dataflow would run twelve of them in a process; the kernels leave
     # the interpreter lock, so two are enough to read one while the other is encoded.
     debug = options.view_as(DebugOptions)
@@ -89,9 +101,60 @@ def beam_options(rest: Sequence[str], flags: Sequence[Flag], *, anonymous_storag
     return options
 
 
+def stream(options: PipelineOptions) -> None:
+    """Make the pipeline a streaming one; where no runner is named, it runs in this process all the same."""
+    standard = options.view_as(StandardOptions)
+    standard.streaming = True
+    if standard.runner == IN_PROCESS:
+        standard.runner = _IN_PROCESS_STREAMING
+
+
+def check(options: PipelineOptions) -> None:
+    """Make sure, before anything is claimed, that the options do for their runner.
+
+    Raises: UsageError.
+    """
+    try:
+        beam.Pipeline(options=options)  # which is when Beam checks them
+    except ValueError as error:
+        raise UsageError(" ".join(str(error).split())) from error
+
+
 def is_watched(options: PipelineOptions) -> bool:
     """Whether this process sees the run to its end; on Dataflow the launcher leaves after submitting it."""
     return "dataflow" not in (options.view_as(StandardOptions).runner or "").lower()
+
+
+def submit(pipeline: beam.Pipeline) -> str:
+    """Hand `pipeline` to Dataflow, and leave it there. -> the job's id
+
+    With `--template_location` that is writing a file, of which Google's template launcher makes the job.
+
+    Raises: RunFailed.
+    """
+    try:
+        result = pipeline.run()
+    except Exception as error:
+        raise RunFailed(f"Dataflow has not taken the job: {_first_line(error)}") from error
+    return launched_job(pipeline.options) or str(result.job_id())
+
+
+def submit_nothing(options: PipelineOptions) -> None:
+    """Where there is nothing to do: the empty job without which Google's template launcher says that it failed."""
+    if launched_job(options):
+        pipeline = beam.Pipeline(options=options)
+        _ = pipeline | "NothingToDo" >> beam.Create([None])
+        submit(pipeline)
+
+
+def launched_job(options: PipelineOptions) -> str:
+    """The id of the job that Google's template launcher is about to make; empty for any other run.
+
+    The launcher has the job's id already: the folder of the file that it waits for is named after it.
+    """
+    google = options.view_as(GoogleCloudOptions)
+    folder = re.search(r"/template_launches/([^/]+)/", google.template_location or "")
+    return folder[1] if folder else (google.template_location and google.job_name) or ""
 
 
 def lease(minutes: str, options: PipelineOptions) -> dt.timedelta:
@@ -110,7 +173,7 @@ def end_with(work: Callable[[], int]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except (GoogleAPIError, GoogleAuthError) as error:
-        print(f"error: {str(error).splitlines()[0]}; run it again when the service answers", file=sys.stderr)
+        print(f"error: {_first_line(error)}; run it again when the service answers", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("error: interrupted; run it again to complete it", file=sys.stderr)
@@ -125,10 +188,14 @@ def failure(error: BaseException) -> BaseException:
     if _is_interruption(error):
         return KeyboardInterrupt("interrupted")
     _LOG.info("the run failed", exc_info=error)
-    text = str(error).strip()
+    text = (error.details() or "" if isinstance(error, grpc.Call) else str(error)).strip()
     lines = [line for line in text.splitlines() if line.strip()]
     last = lines[-1].strip() if lines else type(error).__name__
     return RunFailed(f"{last or type(error).__name__}; nothing incomplete is published, so the run can be repeated")
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _is_interruption(error: BaseException | None) -> bool:
@@ -144,6 +211,7 @@ def set_up_logging(*, structured: bool) -> None:
     handler.setFormatter(_JsonLines() if structured else logging.Formatter("%(levelname)s %(name)s: %(message)s"))
     handler.addFilter(_is_news)
     logging.basicConfig(handlers=[handler], level=logging.INFO if structured else logging.WARNING, force=True)
+    logging.getLogger("apache_beam.typehints").setLevel(logging.WARNING)  # else a line for each annotation of a DoFn
 
 
 def _is_news(record: logging.LogRecord) -> bool:

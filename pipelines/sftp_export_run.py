@@ -27,6 +27,7 @@ from wharf.model.windows import Window
 class Resolved:
     """One run of an export, with everything that BigQuery had to be asked for."""
 
+    config_uri: str
     export: SftpExport
     deliveries: Deliveries
     date: dt.date
@@ -79,6 +80,7 @@ class Resolved:
             "window_to": window.last_instant if window else None,
             "time_zone": self.export.time_zone,
             "job_id": machine.process(),
+            "settings": sftp_run.settings(self.config_uri, self.export),
         }
 
     @property
@@ -142,6 +144,7 @@ def resolve(
     fields = sftp_run.exported_fields(export, source.schema)
     file_names(export, moment, date, "run", 1)
     run = Resolved(
+        config_uri=config.uri,
         export=export,
         deliveries=deliveries,
         date=date,

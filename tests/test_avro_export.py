@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from typing import Any
 
 import pytest
 
-from wharf.model.avro_export import FLAGS, AvroExport
+from wharf.model.avro_export import AvroExport
+from wharf.model.avro_flags import FLAGS
 from wharf.model.errors import UsageError
 from wharf.model.flags import parse
 from wharf.model.schema import Field, TableId
@@ -33,6 +35,16 @@ def export(*argv: str, project: str | None = None, now: dt.datetime = NOW) -> Av
 
 def names(fields: tuple[Field, ...]) -> list[str]:
     return [field.name for field in fields]
+
+
+def test_what_was_said_is_kept_for_a_command_that_repeats_it() -> None:
+    made = export(*TABLE, "--codec=snappy", "--columns=a,b", "--force")
+    assert json.loads(made.settings) == {
+        "source_table": "p-1.d.t",
+        "output": "/tmp/x",
+        "columns": "a,b",
+        "force": "true",
+    }
 
 
 def test_a_table_and_an_output_are_enough() -> None:
@@ -71,15 +83,15 @@ def test_a_table_and_an_output_are_enough() -> None:
         ),
         (
             [*TABLE, "--when_read_from=yesterday", "--when_read_to=2025-03-01T00:00:00"],
-            "--when_read_from: 'yesterday' is not a time",
+            "--when_read_from: 'yesterday' is not understood",
         ),
         (
             [*TABLE, "--when_read_from=2025-03-01T00:00:00", "--when_read_to=2025-02-30T00:00:00"],
-            "--when_read_to: '2025-02-30T00:00:00' is not a time",
+            "--when_read_to: '2025-02-30T00:00:00' is not understood",
         ),
-        ([*TABLE, "--period=202513"], "--period: '202513' is not a month"),
+        ([*TABLE, "--period=202513"], "--period: '202513' is not understood"),
         ([*TABLE, "--period=March"], "--period: 'March' is not understood: write one like 202503"),
-        ([*TABLE, "--time_zone=Berlin"], "--time_zone: 'Berlin' is not a time zone"),
+        ([*TABLE, "--time_zone=Berlin"], "--time_zone: 'Berlin' is not understood: write one like Europe/Berlin"),
         ([*TABLE, "--codec=gzip"], "--codec: 'gzip' is not one of"),
         ([*TABLE, "--write_mode=overwite"], "did you mean overwrite"),
         ([*TABLE, "--partition_columns=no"], "--partition_columns: 'no' is not one of keep, drop"),
@@ -88,15 +100,15 @@ def test_a_table_and_an_output_are_enough() -> None:
         ([*TABLE, "--columns=a, b"], "--columns: 'a, b' is not understood"),
         ([*TABLE, "--columns=a,,b"], "--columns: 'a,,b' is not understood"),
         ([*TABLE, "--date_column=a.b"], "--date_column: 'a.b' is not understood"),
-        ([*TABLE, "--metadata_table=runs"], "--metadata_table: 'runs' is not a table name"),
-        ([*TABLE, "--files_table=a.b.c.d`"], "--files_table: .* is not a table name"),
+        ([*TABLE, "--metadata_table=runs"], "--metadata_table: 'runs' is not understood: write one like"),
+        ([*TABLE, "--files_table=a.b.c.d`"], "--files_table: .* is not understood"),
         (["--source_table=t", "--output=x"], "--source_table: 't' is not understood"),
         (
             ["--source_table=d.t", "--output=x"],
             "--source_table: 'd.t' is not a table name: write project.dataset.table",
         ),
         (["--source_table=p-1.d.t`; DROP", "--output=x"], "--source_table: .* is not understood"),
-        (["--source_table=P.d.t.u", "--output=x"], "--source_table: .* is not a table name"),
+        (["--source_table=P.d.t.u", "--output=x"], "--source_table: .* is not understood"),
         ([*QUERY, "--temp_dataset=d"], "--project is missing"),
         ([*QUERY, "--temp_dataset=a b"], "--temp_dataset: 'a b' is not understood"),
     ],

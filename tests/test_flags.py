@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from wharf.model.avro_export import FLAGS
+from wharf.model.avro_flags import FLAGS
 from wharf.model.errors import UsageError
 from wharf.model.flags import Flag, as_switch, markdown_table, nearest, parse, parser
 

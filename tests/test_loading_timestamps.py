@@ -180,6 +180,7 @@ def test_a_name_without_a_time_is_refused(path: str, text: str) -> None:
         (r"(\d+)", "", "--timestamp_format is missing"),
         (r"(\d+)", "%m%d", "--timestamp_format: '%m%d' has no year"),
         (r"(\d+)", "%Q", "--timestamp_format: '%Q' is not understood"),
+        (r"(\d+)", "%Y%Y", "--timestamp_format: '%Y%Y' is not understood"),
         (r"(\d+)", "%", "--timestamp_format: '%' is not understood"),
         (r"(\d+)", "yyyyMMdd", "--timestamp_format: 'yyyyMMdd' has no year"),
     ],

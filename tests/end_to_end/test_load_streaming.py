@@ -37,7 +37,7 @@ class Stream:
 
     def start(self, *words: str) -> Started:
         prefix = self.loads.input.removesuffix("**")
-        given = ["--streaming", f"--subscription={self.pubsub.subscription}", f"--prefix={prefix}"]
+        given = [f"--subscription={self.pubsub.subscription}", f"--prefix={prefix}"]
         return self.loads.start(*given, *words, PUBSUB_EMULATOR_HOST=self.pubsub.host)
 
     def announce(self, *paths: str, times: int = 1) -> None:

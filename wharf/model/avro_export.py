@@ -1,122 +1,18 @@
-"""bigquery_to_avro: its flags, and the typed values they become."""
+"""bigquery_to_avro: an export as asked for, made of its flags."""
 
 from __future__ import annotations
 
 import datetime as dt
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from wharf.model.avro_flags import FLAGS
 from wharf.model.errors import UsageError
-from wharf.model.flags import Flag, nearest
-from wharf.model.run_flags import ENDPOINTS, LEASE, PLAN
+from wharf.model.flags import given, nearest
 from wharf.model.schema import Field, TableId
 from wharf.model.windows import DATE_TYPES, Window, month_window, parse_instant, previous_month, zone
-
-_COLUMN = r"[^\s,.`]+"
-_TABLE = r"([A-Za-z0-9.:_-]+[.:])?[A-Za-z0-9_]+\.[^\s`]+"
-
-FLAGS = (
-    Flag(
-        name="source_table",
-        help="the table to export, read directly; this or --query",
-        example="project.dataset.table",
-        pattern=_TABLE,
-    ),
-    Flag(
-        name="query",
-        help="SQL to export instead: materialised in --temp_dataset, dropped at the end",
-        example="SELECT * FROM d.t WHERE valid",
-    ),
-    Flag(
-        name="temp_dataset",
-        help="where --query is materialised, for a day at most",
-        example="project.dataset",
-        pattern=r"([a-z0-9.:-]+[.:])?[A-Za-z0-9_]+",
-    ),
-    Flag(
-        name="output",
-        help="where the files go, one export to an output: gs://bucket/prefix or a local folder",
-        example="gs://bucket/prefix",
-    ),
-    Flag(name="when_read_from", help="first wall-clock time of the window", example="2025-03-01T00:00:00"),
-    Flag(name="when_read_to", help="first wall-clock time after the window", example="2025-03-08T00:00:00"),
-    Flag(
-        name="period",
-        help="a calendar month as the window; with no window at all, the previous month",
-        example="202503",
-        pattern=r"\d{6}",
-    ),
-    Flag(name="time_zone", help="where days begin and end", default="UTC", example="Europe/Berlin"),
-    Flag(
-        name="date_column",
-        help="TIMESTAMP, DATETIME or DATE column that window, year, month and day come from",
-        default="when_read",
-        pattern=_COLUMN,
-    ),
-    Flag(
-        name="vendor_column",
-        help="STRING or INT64 column that the vendor comes from",
-        default="vendor",
-        pattern=_COLUMN,
-    ),
-    Flag(
-        name="columns",
-        help="columns to export, all by default; pushed down to the read session",
-        example="when_read,vendor,value",
-        pattern=rf"{_COLUMN}(,{_COLUMN})*",
-    ),
-    Flag(
-        name="row_restriction",
-        help="a further SQL condition on the rows; pushed down to the read session",
-        example="value > 0",
-    ),
-    Flag(
-        name="codec",
-        help="compression of the Avro blocks",
-        default="snappy",
-        choices=("snappy", "deflate", "zstandard", "null"),
-    ),
-    Flag(
-        name="partition_columns",
-        help="whether date and vendor columns stay in the files; an external table wants them dropped",
-        default="keep",
-        choices=("keep", "drop"),
-    ),
-    Flag(
-        name="write_mode",
-        help="what happens to a partition that already has files",
-        default="overwrite",
-        choices=("overwrite", "skip", "fail"),
-    ),
-    Flag(
-        name="target_file_bytes",
-        help="files of a partition are cut near this size",
-        default="268435456",
-        pattern=r"[1-9]\d{3,12}",
-    ),
-    Flag(
-        name="metadata_table",
-        help="where runs are recorded; made if missing",
-        default="wharf.exports",
-        example="project.dataset.table",
-    ),
-    Flag(
-        name="files_table",
-        help="where files are recorded; by default the metadata table's name and _files",
-        example="project.dataset.table",
-    ),
-    Flag(
-        name="export_name",
-        help="the name runs are recorded under; by default the table's",
-        example="measurements",
-        pattern=r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}",
-    ),
-    LEASE,
-    Flag(name="force", help="take the window over from a run that is still recorded as running", is_switch=True),
-    PLAN,
-    *ENDPOINTS,
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +36,7 @@ class AvroExport:
     files_table: TableId
     export_name: str
     project: str
+    settings: str  # the flags, as JSON
 
     @classmethod
     def from_flags(cls, values: Mapping[str, str], *, project: str | None, now: dt.datetime) -> AvroExport:
@@ -183,6 +80,7 @@ class AvroExport:
             else metadata._replace(table=f"{metadata.table}_files"),
             export_name=values["export_name"] or (table.table if table else "query"),
             project=project,
+            settings=json.dumps(given(FLAGS, values)),
         )
 
     @property

@@ -65,6 +65,7 @@ RUNS = LedgerTable(
         Column("last_export_timestamp", "TIMESTAMP", "The same, where it is a point in time"),
         Column("notification_error", "STRING", "Which notification of the run's end could not be sent, and why"),
         Column("lease_until", "TIMESTAMP", "Until when a RUNNING run keeps others from its window"),
+        Column("settings", "STRING", "The flags that the run was started with, as JSON"),
     ),
 )
 

@@ -13,7 +13,7 @@ from wharf.model.errors import UsageError
 # BigQuery answers with either spelling of a type, depending on who asked.
 _STANDARD_NAMES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL", "RECORD": "STRUCT"}
 
-_TABLE = re.compile(r"^([a-z0-9.:-]*[a-z0-9])[.:]([A-Za-z0-9_]{1,1024})\.([^\s.`/:]{1,1024})$")
+_TABLE = re.compile(r"([a-z0-9.:-]*[a-z0-9])[.:]([A-Za-z0-9_]+)\.([^\s.`/:]+)")
 
 
 class TableId(NamedTuple):
@@ -38,7 +38,7 @@ class TableId(NamedTuple):
         Raises: UsageError naming the flag.
         """
         full = f"{project}.{text}" if project and text.count(".") == 1 and ":" not in text else text
-        match = _TABLE.match(full)
+        match = _TABLE.fullmatch(full)
         if not match:
             raise UsageError(f"--{flag}: {text!r} is not a table name: write project.dataset.table")
         return cls(*match.groups())

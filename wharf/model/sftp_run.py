@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import re
 from collections.abc import Mapping
 from zoneinfo import ZoneInfo
 
 from wharf.model.errors import UsageError
-from wharf.model.flags import Flag, nearest
+from wharf.model.flags import Flag, grouped, nearest
+from wharf.model.patterns import DATE, NAMES, OBJECT
 from wharf.model.run_flags import ENDPOINTS, LEASE, PLAN
 from wharf.model.schema import Field, TableId
 from wharf.model.selection import WATERMARK_TYPES
@@ -18,31 +20,42 @@ from wharf.model.windows import DATE_TYPES, Window
 PIPELINE = "bigquery_to_sftp"
 
 FLAGS = (
-    Flag(
-        name="config",
-        help="the JSON file that describes exports, server, metadata tables and notifications: a path or gs://",
-        example="gs://bucket/exports.json",
+    *grouped(
+        "What to deliver",
+        Flag(
+            name="config",
+            help="the JSON file that describes exports, server, metadata tables and notifications",
+            example="gs://bucket/exports.json",
+            remote=OBJECT,
+            param_type="GCS_READ_FILE",
+            required=True,
+        ),
+        Flag(
+            name="export_name",
+            help="which exports run: names separated by commas, or all",
+            example="orders_daily,customers",
+            pattern=NAMES,
+            required=True,
+        ),
+        Flag(
+            name="date",
+            help="the date of the run, by default today in the export's time zone; date_range ends before it",
+            example="2025-03-02",
+            pattern=DATE,
+        ),
     ),
-    Flag(
-        name="export_name",
-        help="which exports run: names separated by commas, or all",
-        example="orders_daily,customers",
+    *grouped(
+        "The run",
+        Flag(
+            name="force",
+            help="repeat what is done already, begin anew what was left unfinished (an increment is completed), and "
+            "take over from a run that is alive",
+            is_switch=True,
+        ),
+        LEASE,
+        PLAN,
+        *ENDPOINTS,
     ),
-    Flag(
-        name="date",
-        help="the date of the run, by default today in the export's time zone; date_range ends before it",
-        example="2025-03-02",
-        pattern=r"\d{4}-\d{2}-\d{2}",
-    ),
-    Flag(
-        name="force",
-        help="repeat what is done already, begin anew what was left unfinished (an increment is completed), and take "
-        "over from a run that is alive",
-        is_switch=True,
-    ),
-    LEASE,
-    PLAN,
-    *ENDPOINTS,
 )
 
 
@@ -98,6 +111,11 @@ def window(export: SftpExport, date: dt.date) -> Window | None:
 def new_export_id(export: SftpExport, date: dt.date, unique: str) -> str:
     """`name-YYYYMMDD-unique`."""
     return f"{export.name}-{date:%Y%m%d}-{unique}"
+
+
+def settings(config_uri: str, export: SftpExport) -> str:
+    """What a run's row says of how it was started, as JSON."""
+    return json.dumps({"config": config_uri, "export_name": export.name})
 
 
 def date_of(export_id: str) -> dt.date:

@@ -95,7 +95,7 @@ def compiled(regex: str, format_: str) -> re.Pattern[str]:
         raise UsageError("--timestamp_format is missing: say how the text that --timestamp_regex finds is read")
     try:
         year = _read(_PROBE.strftime(format_), format_).year
-    except (ValueError, OverflowError) as error:
+    except (ValueError, OverflowError, re.error) as error:  # the last: of a code that comes twice
         raise UsageError(f"--timestamp_format: {format_!r} is not understood: write one like %Y%m%d%H") from error
     if year != _PROBE.year:
         raise UsageError(f"--timestamp_format: {format_!r} has no year: write one like %Y%m%d%H")

@@ -1,0 +1,1 @@
+"""Launching pipelines and looking back at their runs: values and pure functions."""
