@@ -12,6 +12,7 @@ deliver_to  the same to another server: `deliver_to(server.target(), server.root
 orders      `orders(200)`: a table of rows 1 to 200, that the test may change
 loads       files of the test's own, and what files_to_bigquery makes of them
 fetches     an API of the test's own, and what api_to_bigquery makes of it; more in tests/end_to_end/fetches.py
+dataflow    a stand-in for Dataflow, and a launch of each pipeline on it
 proxy       before BigQuery's emulator, for requests that something happens at
 """
 
@@ -34,6 +35,7 @@ import pytest
 from google.cloud.bigquery import SchemaField, Table
 
 from pipelines.bigquery_to_avro import main
+from tests.end_to_end.dataflow import dataflow  # noqa: F401  # a fixture
 from tests.end_to_end.delivery import Delivery, as_config
 from tests.end_to_end.fetches import api, fetches, fetching  # noqa: F401  # fixtures
 from tests.end_to_end.loads import Loads, loads_of

@@ -42,10 +42,10 @@ CASES = {
     "a query that is no SQL": Bad(
         ["--query=SELEC 1", "--temp_dataset=tests", "--project=demo-project"], ["--query"], leave_out="--source_table"
     ),
-    "a month that is none": Bad(["--period=202513"], ["--period", "202513", "yyyyMM"]),
+    "a month that is none": Bad(["--period=202513"], ["--period", "202513", "write one like 202503"]),
     "a time that is none": Bad(
         ["--period=", "--when_read_from=2025-02-30T00:00:00", "--when_read_to=2025-03-01T00:00:00"],
-        ["--when_read_from", "YYYY-MM-DDTHH:MM:SS"],
+        ["--when_read_from", "write one like 2025-03-01T00:00:00"],
     ),
     "a window that ends before it begins": Bad(
         ["--period=", "--when_read_from=2025-03-02T00:00:00", "--when_read_to=2025-03-01T00:00:00"], ["is not before"]

@@ -18,7 +18,7 @@ def table(orders) -> str:
         (["--export_name=dailly"], "no export 'dailly' (did you mean daily?)"),
         (["--export_name=off"], "off is switched off"),
         ([], "--export_name is missing: name exports, or all; there are daily, off, lost"),
-        (["--export_name=daily", "--date=2025-02-30"], "'2025-02-30' is not a date"),
+        (["--export_name=daily", "--date=2025-02-30"], "'2025-02-30' is not understood: write one like 2025-03-02"),
         (["--export_name=daily", "--dat=2025-02-03"], "unknown flag --dat"),
     ],
 )

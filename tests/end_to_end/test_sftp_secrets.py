@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import bz2
 import datetime as dt
 import json
 import logging
-import re
-import zlib
-from base64 import b64decode
-from binascii import Error
 from collections.abc import Iterator
 
 import apache_beam as beam
@@ -18,6 +13,7 @@ import pytest
 from pipelines.bigquery_to_sftp import Job, build
 from pipelines.running import beam_options
 from pipelines.sftp_export_run import Ready, resolve, take
+from tests.end_to_end.dataflow import unpacked
 from tests.servers import mail_server, webhook
 from tests.servers.mail_server import Mailbox, MailServer, make_certificates
 from tests.servers.sftp_faults import PASSWORD, FaultyServer, Sound
@@ -127,7 +123,7 @@ def test_the_job_graph_holds_references_only(deliver_to, server, orders, monkeyp
     endpoints = Endpoints.resolve()
     config = load_config(str(delivery.config), endpoints)
     deliveries = deliveries_of(config, endpoints, delivery.project)
-    options = beam_options([], FLAGS, anonymous_storage=True)
+    options = beam_options([], FLAGS, endpoints)
     job = Job(config, str(delivery.config), deliveries, options, dt.timedelta(minutes=10), False)
     now = dt.datetime.now(dt.UTC)
     ready = take(resolve(config, deliveries, config.exports["daily"], now.date(), now), job.lease, force=False)
@@ -144,20 +140,3 @@ def test_the_job_graph_holds_references_only(deliver_to, server, orders, monkeyp
     assert b"hooks.example.com" not in graph
     for secret in (PASSWORD, mail_server.PASSWORD, webhook.PATH):
         assert secret.encode() not in graph
-
-
-def unpacked(data: bytes) -> Iterator[bytes]:
-    """`data`, and what Beam has pickled, compressed and written in base64 within it."""
-    yield data
-    for begins in re.finditer(rb"(?=((?:QlpoO|eJ|eN|eA)[A-Za-z0-9+/]{20,}={0,2}))", data):
-        text = begins[1]
-        try:
-            packed = b64decode(text[: len(text) // 4 * 4])
-            inner = (
-                bz2.BZ2Decompressor().decompress(packed)
-                if text[:1] == b"Q"
-                else zlib.decompressobj().decompress(packed)
-            )
-        except (Error, OSError, zlib.error):
-            continue  # it only looked like it
-        yield from unpacked(inner)
