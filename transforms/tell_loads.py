@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from transforms.load_files import Ended
 from wharf.connectors import secrets
 from wharf.connectors.endpoints import Endpoints
 from wharf.connectors.notify import notify
+from wharf.model.launching.retries import load_again
 from wharf.model.loading.state import DISCOVERED, DONE
 from wharf.model.notification import Notifications, Outcome
 from wharf.model.schema import TableId
@@ -63,7 +63,6 @@ def load_outcome(rows: list[dict[str, Any]], state_table: TableId) -> Outcome:
     """What is told of batches of one table that ended in one way; their directories stand for the files."""
     first = rows[0]
     is_done = first["status"] == DONE
-    retry = ["wharf", "retry", "--load_state_table", str(state_table)]
     return Outcome(
         pipeline="files_to_bigquery",
         export_name=first["destination_table"] or "no table",
@@ -76,5 +75,5 @@ def load_outcome(rows: list[dict[str, Any]], state_table: TableId) -> Outcome:
         seconds=max((row["completed_at"] - row["claimed_at"]).total_seconds() for row in rows),
         destination=first["destination_table"] or "no table",
         error="" if is_done else "\n".join(row["error_message"] or "" for row in rows[:20]),
-        retry_command="" if is_done else shlex.join(retry),
+        retry_command="" if is_done else load_again(str(state_table)),
     )

@@ -69,8 +69,8 @@ def test_an_export_that_could_not_begin_is_told_with_the_command_that_runs_it(de
     assert failure.startswith("early 2025-03-02: FAILED\n")
     assert delivery.runs()[0]["error_message"] in failure
     sql(f"CREATE TABLE `{table}_early` AS SELECT * FROM `{table}`")
-    python, flag, module, *words = told_command(slack)
-    assert (python, flag, module) == ("python", "-m", "pipelines.bigquery_to_sftp")
+    wharf, run, pipeline, *words = told_command(slack)
+    assert (wharf, run, pipeline) == ("wharf", "run", "bigquery_to_sftp")
     assert main(words) == 0
     assert list(delivery.files) == ["early_2025-03-02.csv"]
     assert text_of(slack).startswith("early 2025-03-02: SUCCESS\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from wharf.connectors import secrets
 from wharf.connectors.deliveries import Deliveries
 from wharf.connectors.notify import notify
+from wharf.model.launching import retries
 from wharf.model.ledger import SUCCESS
 from wharf.model.manifest import Manifest
 from wharf.model.notification import Notifications, Outcome
@@ -54,7 +54,8 @@ class Announcer:
 
     def retry_command(self, row: Mapping[str, Any], manifest: Manifest | None) -> str:
         """What completes a failed run: from its staged files if there are any, else as a run of its own."""
-        name = shlex.join(["--config", self.config_uri, "--export_name", row["export_name"]])
         if manifest:
-            return f"wharf retry {name} --export_id {row['export_id']}"
-        return f"python -m pipelines.{PIPELINE} {name} --date {date_of(row['export_id'])}"
+            return retries.resend(self.config_uri, row["export_name"], row["export_id"])
+        date = date_of(row["export_id"]).isoformat()
+        flags = {"config": self.config_uri, "export_name": row["export_name"], "date": date}
+        return retries.repeat(PIPELINE, flags, on_dataflow=retries.is_on_dataflow(row["job_id"] or ""))

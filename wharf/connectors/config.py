@@ -26,7 +26,7 @@ def load_config(uri: str, endpoints: Endpoints, *, project: str = "") -> SftpCon
     Raises: UsageError that lists every mistake. RunFailed if Cloud Storage gives no answer.
     """
     text = read_text(uri, endpoints)
-    return load(text, uri=_lasting(uri), variables=overrides(), project=project)
+    return load(text, uri=lasting(uri), variables=overrides(), project=project)
 
 
 def load_notifications(uri: str, endpoints: Endpoints) -> Notifications:
@@ -34,7 +34,7 @@ def load_notifications(uri: str, endpoints: Endpoints) -> Notifications:
 
     Raises: UsageError that lists every mistake. RunFailed if Cloud Storage gives no answer.
     """
-    return config_notifications.load(read_text(uri, endpoints), _lasting(uri))
+    return config_notifications.load(read_text(uri, endpoints), lasting(uri))
 
 
 def load_api_config(uri: str, endpoints: Endpoints, *, client_name: str = "", project: str = "") -> ApiConfig:
@@ -43,7 +43,7 @@ def load_api_config(uri: str, endpoints: Endpoints, *, client_name: str = "", pr
     Raises: UsageError that lists every mistake. RunFailed if Cloud Storage gives no answer.
     """
     text = read_text(uri, endpoints)
-    return load_api(text, uri=_lasting(uri), variables=api_variables(), client_name=client_name, project=project)
+    return load_api(text, uri=lasting(uri), variables=api_variables(), client_name=client_name, project=project)
 
 
 def read_text(uri: str, endpoints: Endpoints) -> str:
@@ -90,6 +90,6 @@ def _from_cloud(uri: str, endpoints: Endpoints) -> bytes:
     return data
 
 
-def _lasting(uri: str) -> str:
+def lasting(uri: str) -> str:
     """`uri` in a form that means the same in another process's working directory."""
     return uri if uri.startswith("gs://") else os.path.abspath(os.path.expanduser(uri))

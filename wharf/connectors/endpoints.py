@@ -10,6 +10,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from wharf.model.config_environment import VARIABLES
 from wharf.model.errors import UsageError
@@ -27,8 +29,8 @@ _LARGEST_MESSAGE = 256 * 1024 * 1024  # ReadRows responses may be 128 MB; gRPC's
 class Endpoints:
     """Addresses that replace Google's own; None means the public service with default credentials.
 
-    `bigquery`, `storage` and `secret_manager` are URLs (`http://localhost:9050`); `bigquery_storage` and `pubsub` are
-    `host:port`.
+    `bigquery`, `storage`, `secret_manager` and `dataflow` are URLs (`http://localhost:9050`); `bigquery_storage` and
+    `pubsub` are `host:port`.
     The three `*_emulated` flags mark emulators: no credentials are sent, gRPC is plain text.
     """
 
@@ -36,6 +38,7 @@ class Endpoints:
     bigquery_storage: str | None = None
     storage: str | None = None
     secret_manager: str | None = None  # always an emulator
+    dataflow: str | None = None  # always a stand-in
     pubsub: str | None = None  # always an emulator; Beam's own client finds it by the variable
     bigquery_emulated: bool = False
     bigquery_storage_emulated: bool = False
@@ -68,6 +71,7 @@ class Endpoints:
             bigquery_storage=_without_scheme(bigquery_storage or grpc_emulator),
             storage=as_url(storage_host, "http"),
             secret_manager=as_url(environ.get("SECRET_MANAGER_EMULATOR_HOST") or None, "http"),
+            dataflow=as_url(environ.get("DATAFLOW_EMULATOR_HOST") or None, "http"),
             pubsub=_without_scheme(environ.get("PUBSUB_EMULATOR_HOST")) or None,
             bigquery_emulated=rest_emulated,
             bigquery_storage_emulated=grpc_emulated,
@@ -147,6 +151,7 @@ class Endpoints:
             "BIGQUERY_STORAGE_EMULATOR_HOST": self.bigquery_storage if self.bigquery_storage_emulated else None,
             "STORAGE_EMULATOR_HOST": self.storage,
             "SECRET_MANAGER_EMULATOR_HOST": self.secret_manager,
+            "DATAFLOW_EMULATOR_HOST": self.dataflow,
             "PUBSUB_EMULATOR_HOST": self.pubsub,
         }
         return {name: value for name, value in variables.items() if value}
@@ -176,6 +181,11 @@ def default_project(environ: Mapping[str, str] = os.environ) -> str | None:
     return environ.get("GOOGLE_CLOUD_PROJECT") or None
 
 
+def launch_config(environ: Mapping[str, str] = os.environ) -> str | None:
+    """Where the launch configuration is, if the environment says so."""
+    return environ.get("WHARF_LAUNCH_CONFIG") or None
+
+
 def load_state_table(environ: Mapping[str, str] = os.environ) -> str | None:
     """Where batches of files are recorded, if the environment says so."""
     return environ.get("BQ_LOAD_STATE_TABLE") or None
@@ -197,6 +207,25 @@ def is_loopback(host: str | None) -> bool:
     """Whether `host` (with or without scheme and port) names this machine: only emulators live there."""
     name = _without_scheme(host) or ""
     return name.split("/")[0].rsplit(":", 1)[0] in {"localhost", "127.0.0.1", "[::1]"}
+
+
+def service_port(environ: Mapping[str, str] = os.environ) -> int | None:
+    """Where a container's platform wants it to listen, if it says so.
+
+    Raises: UsageError.
+    """
+    port = environ.get("PORT") or None
+    if port and not port.isdecimal():
+        raise UsageError(f"PORT: {port!r} is no port")
+    return int(port) if port else None
+
+
+def proxy_for(url: str) -> str | None:
+    """The proxy that the environment names for requests to `url`; none leads to this machine."""
+    parts = urlsplit(url)
+    if is_loopback(url) or proxy_bypass(parts.hostname or ""):
+        return None
+    return getproxies().get(parts.scheme)
 
 
 def _without_scheme(host: str | None) -> str | None:
