@@ -5,30 +5,28 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT
 from wharf.launch.cli import main
-from wharf.model import avro_export, sftp_run
+from wharf.launch.templates import generated
 from wharf.model.config import load
-from wharf.model.fetching import flags as fetch_flags
 from wharf.model.fetching.config import load_api
-from wharf.model.flags import markdown_table
-from wharf.model.loading import flags as load_flags
 
-FLAGS = {
-    "bigquery_to_avro": avro_export.FLAGS,
-    "bigquery_to_sftp": sftp_run.FLAGS,
-    "files_to_bigquery": load_flags.FLAGS,
-    "api_to_bigquery": fetch_flags.FLAGS,
-}
+GENERATED = generated(ROOT)
 README = (ROOT / "README.md").read_text()
 
 
-def test_the_readme_has_the_flag_table_of_each_pipeline() -> None:
-    """To renew it: python -m tests.test_docs"""
-    assert with_flag_tables(README) == README
+@pytest.mark.parametrize("path", GENERATED, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_generated_file_is_what_the_code_says(path: Path) -> None:
+    """To renew them all: wharf templates build"""
+    assert path.read_text() == GENERATED[path]
+
+
+def test_no_template_is_left_of_a_pipeline_that_is_gone() -> None:
+    assert set((ROOT / "templates").glob("*.json")) <= GENERATED.keys()
 
 
 def test_every_make_target_of_the_readme_exists() -> None:
@@ -58,16 +56,3 @@ def test_every_wharf_command_of_the_readme_exists() -> None:
         with pytest.raises(SystemExit) as ended:
             main([*command.split()[1:], "--help"])
         assert ended.value.code == 0, command
-
-
-def with_flag_tables(text: str) -> str:
-    for pipeline, flags in FLAGS.items():
-        begin, end = f"<!-- flags: {pipeline} -->", "<!-- end of flags -->"
-        assert begin in text, f"the README has no place for the flags of {pipeline}"
-        before, _, after = text.partition(begin)
-        text = f"{before}{begin}\n\n{markdown_table(flags)}\n\n{end}{after.partition(end)[2]}"
-    return text
-
-
-if __name__ == "__main__":
-    (ROOT / "README.md").write_text(with_flag_tables(README))

@@ -119,7 +119,6 @@ def test_ingest_needs_a_pattern(run, pipeline):
     assert ended.code == 2
     assert "--input" in ended.err
     assert pipeline.calls == []
-    assert run("backfill").err == ("wharf: error: which command? one of: ingest; see `wharf backfill --help`\n")
 
 
 def test_the_real_pipeline_refuses_an_unknown_flag_of_ingest(run):

@@ -103,10 +103,10 @@ def test_a_folder_holds_one_run():
 def test_what_is_missing_different_or_extra_is_told():
     assert differences(MANIFEST, {"in/x_00001.csv": 100, "in/x_00002.csv": 200}, ()) == []
     found = differences(MANIFEST, {"in/x_00001.csv": None, "in/x_00002.csv": 7}, {"in/y"})
-    assert [line.split()[:2] for line in found] == [
-        ["missing", "in/x_00001.csv"],
-        ["different", "in/x_00002.csv"],
-        ["extra", "in/y"],
+    assert [str(difference) for difference in found] == [
+        "missing    in/x_00001.csv  (100 bytes)",
+        "different  in/x_00002.csv  has 7 bytes, not 200",
+        "extra      in/y",
     ]
 
 

@@ -6,27 +6,44 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
-from wharf.launch.parser import add_command
+from wharf.launch.parser import add_command, add_group
 
 if TYPE_CHECKING:
     from wharf.model.config import SftpConfig
     from wharf.model.fetching.api import Endpoint
     from wharf.model.fetching.config import ApiConfig
+    from wharf.model.launching.config import LaunchConfig
+    from wharf.model.launching.environment import Job
     from wharf.model.sftp_export import SftpExport
 
 _API_KEYS = {"api", "base_url", "endpoints"}
-_KINDS = ("sftp", "api")
+_LAUNCH_KEYS = {"jobs", "templates", "records"}
+_KINDS = ("sftp", "api", "launch")
 
 
 def register(commands: Any) -> None:
     """Add `config schema|check` to the commands of a parser."""
-    config = commands.add_parser("config", help="the JSON files that describe exports to an SFTP server, and APIs")
-    actions = config.add_subparsers()
-    schema = add_command(actions, "schema", _schema, "print the JSON Schema of a kind of file, for editors")
-    schema.add_argument(
-        "kind", metavar="KIND", nargs="?", choices=_KINDS, default=_KINDS[0], help="sftp (default) or api"
+    config = add_group(
+        commands, "config", "check the JSON files that describe exports to an SFTP server, APIs, and launches"
     )
-    check = add_command(actions, "check", _check, "say what a file describes, or everything that is wrong with it")
+    actions = config.add_subparsers()
+    schema = add_command(
+        actions,
+        "schema",
+        _schema,
+        "print the JSON Schema of a kind of file, for editors",
+        examples=("wharf config schema launch > launch.schema.json",),
+    )
+    schema.add_argument(
+        "kind", metavar="KIND", nargs="?", choices=_KINDS, default=_KINDS[0], help="sftp (default), api or launch"
+    )
+    check = add_command(
+        actions,
+        "check",
+        _check,
+        "say what a file describes, or everything that is wrong with it",
+        examples=("wharf config check exports.json", "wharf config check --client_name acme gs://my-bucket/xero.json"),
+    )
     check.add_argument("file", metavar="FILE", help="a local path or gs://bucket/name")
     check.add_argument("--client_name", metavar="NAME", default="", help="an API's client, where there are several")
     check.add_argument("--json", action="store_true", help="print the answer as JSON")
@@ -35,8 +52,10 @@ def register(commands: Any) -> None:
 def _schema(arguments: argparse.Namespace) -> int:
     from wharf.model.config_document import json_schema
     from wharf.model.fetching.document import json_schema as json_schema_of_apis
+    from wharf.model.launching.document import json_schema as json_schema_of_launches
 
-    print(json.dumps(json_schema_of_apis() if arguments.kind == "api" else json_schema(), indent=2))
+    schemas = {"sftp": json_schema, "api": json_schema_of_apis, "launch": json_schema_of_launches}
+    print(json.dumps(schemas[arguments.kind](), indent=2))
     return 0
 
 
@@ -57,13 +76,17 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _read(file: str, client_name: str) -> tuple[dict[str, Any], str]:
-    """What a file of either kind describes, for machines and for people. Raises: UsageError."""
+    """What a file of any kind describes, for machines and for people. Raises: UsageError."""
     from wharf.connectors.config import load_api_config, load_config, read_text
     from wharf.connectors.endpoints import Endpoints
+    from wharf.connectors.launch_config import load_launches
     from wharf.model.json_document import parse
 
     endpoints = Endpoints.resolve()
     document, _ = parse(read_text(file, endpoints), file)
+    if _LAUNCH_KEYS & document.keys():
+        launches = load_launches(file, endpoints)
+        return _launch_facts(launches), launch_summary(launches, file)
     if _API_KEYS & document.keys():
         api = load_api_config(file, endpoints, client_name=client_name)
         return _api_facts(api), api_summary(api, file)
@@ -169,5 +192,55 @@ def _api_facts(config: ApiConfig) -> dict[str, Any]:
         "dataset": config.dataset,
         "metadata_table": config.metadata_table,
         "endpoints": endpoints,
+        "warnings": list(config.warnings),
+    }
+
+
+def launch_summary(config: LaunchConfig, name: str) -> str:
+    """What a launch configuration describes, for people; `name` is the file's."""
+    widest, told = max(map(len, config.jobs)), config.notifications
+    kinds = max(len(job.pipeline) for job in config.jobs.values())
+    channels = " and ".join(kind for kind, channel in (("Slack", told.slack), ("e-mail", told.email)) if channel)
+    lines = [
+        f"{name} is a valid configuration",
+        f"project    {config.project}, {config.region}",
+        f"templates  {config.templates}",
+        f"records    {config.records}",
+        *(f"{key:<10} {table}" for key, table in _tables(config).items()),
+        f"told of    {f'jobs that die, by {channels}' if channels else 'nothing: notifications names nobody'}",
+        "jobs",
+        *(f"  {job.name:<{widest}}  {job.pipeline:<{kinds}}  {_job_line(job)}" for job in config.jobs.values()),
+    ]
+    return "\n".join([*lines, *(f"warning: {warning}" for warning in config.warnings)])
+
+
+def _job_line(job: Job) -> str:
+    account = job.environment.service_account or "the default account"
+    shown = {key: value if len(value) <= 60 else f"{value[:57]}..." for key, value in job.parameters.items()}
+    return f"{', '.join(f'{key}={value}' for key, value in shown.items())}; as {account}"
+
+
+def _tables(config: LaunchConfig) -> dict[str, str]:
+    return {key: str(table) if table else "not looked at" for key, table in vars(config.tables).items()}
+
+
+def _launch_facts(config: LaunchConfig) -> dict[str, Any]:
+    jobs = [
+        {
+            "name": job.name,
+            "pipeline": job.pipeline,
+            "parameters": dict(job.parameters),
+            "environment": job.environment.as_request,
+        }
+        for job in config.jobs.values()
+    ]
+    return {
+        "ok": True,
+        "project": config.project,
+        "region": config.region,
+        "templates": config.templates,
+        "records": config.records,
+        "tables": {key: str(table) if table else None for key, table in vars(config.tables).items()},
+        "jobs": jobs,
         "warnings": list(config.warnings),
     }

@@ -9,12 +9,18 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from wharf.launch.parser import add_command
+from wharf.launch.parser import add_command, count
 
 
 def register(commands: Any) -> None:
     """Add `demo` to the commands of a parser."""
-    demo = add_command(commands, "demo", _demo, "run a pipeline on the embedded stack, without a cloud")
+    demo = add_command(
+        commands,
+        "demo",
+        _demo,
+        "run a pipeline on the embedded stack, without a cloud",
+        examples=("wharf demo", "wharf demo sftp --rows 10000"),
+    )
     demo.add_argument(
         "pipeline",
         metavar="PIPELINE",
@@ -24,7 +30,7 @@ def register(commands: Any) -> None:
         help="avro (default): partitioned Avro files; load: files that become partitions; sftp: files sent to a "
         "server; api: an API's records in raw tables",
     )
-    demo.add_argument("--rows", metavar="N", type=_count, default=1_000_000, help="rows (default 1000000)")
+    demo.add_argument("--rows", metavar="N", type=count, default=1_000_000, help="rows (default 1000000)")
     demo.add_argument("--dir", metavar="DIR", type=Path, help="work there (default: a temporary directory)")
     demo.add_argument("--keep", action="store_true", help="do not remove the temporary directory")
 
@@ -49,9 +55,3 @@ def _demo(arguments: argparse.Namespace) -> int:
             print(f"kept {arguments.dir}", file=sys.stderr)
         else:
             shutil.rmtree(arguments.dir, ignore_errors=True)
-
-
-def _count(text: str) -> int:
-    if not (text.isdecimal() and int(text)):
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number above 0")
-    return int(text)

@@ -7,7 +7,9 @@ import datetime as dt
 import importlib
 import json
 import re
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, redirect_stdout
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
@@ -18,29 +20,35 @@ if TYPE_CHECKING:
     from wharf.connectors.loading.state import LoadState
     from wharf.model.schema import TableId
 
-_PIPELINE = "pipelines.files_to_bigquery"  # by name: this command works where Beam is not installed
+_NAME = "files_to_bigquery"
+_PIPELINE = f"pipelines.{_NAME}"  # by name: this command works where Beam is not installed
 
 
-def register(commands: Any) -> None:
-    """Add `backfill ingest` to the commands of a parser."""
-    backfill = commands.add_parser("backfill", help="what should have been done already")
-    actions = backfill.add_subparsers()
-    ingest = add_command(actions, "ingest", _ingest, "load what lies complete under a pattern and is not loaded")
-    ingest.epilog = f"Any other flag of `python -m {_PIPELINE}` may follow, and Beam's options."
+def add_ingest(commands: Any) -> None:
+    """Add `ingest` to the commands of `wharf backfill`."""
+    ingest = add_command(
+        commands,
+        "ingest",
+        _ingest,
+        "load what lies complete under a pattern and is not loaded",
+        usage="wharf backfill ingest --input PATTERN [options] [flags] [Beam's options]",
+        description="Load what lies complete under a pattern and is not loaded. Flags are those of files_to_bigquery.",
+        examples=("wharf backfill ingest --input 'gs://my-bucket/in/shop/**' --project my-project",),
+    )
     ingest.add_argument("--input", metavar="PATTERN", required=True, help="the files, such as gs://bucket/in/**")
     ingest.add_argument("--since", metavar="TIME", help="only what was complete at this time (UTC) or later")
     ingest.add_argument("--until", metavar="TIME", help="only what was complete before this time (UTC)")
     ingest.add_argument("--only", metavar="failed", help="only what has been tried and failed")
+    ingest.add_argument("--json", action="store_true", help="print the batches as JSON; all else goes to stderr")
     ingest.set_defaults(rest=[])
 
 
-def status(arguments: argparse.Namespace) -> int:
-    """Show the batches in `arguments.load_state_table`."""
+def status(arguments: argparse.Namespace, since: dt.date) -> int:
+    """Show the batches in `arguments.load_state_table` that were seen on `since` or later."""
     from wharf.connectors.bigquery import translated
     from wharf.model.report import loads_table
 
     state = _open(arguments)
-    since = arguments.since or dt.datetime.now(dt.UTC).date() - dt.timedelta(days=7)
     with translated(f"load-state table {state.table}"):
         rows = state.history(since)
     if arguments.json:
@@ -64,13 +72,17 @@ def retry(arguments: argparse.Namespace) -> int:
         rows = [row for row in rows if f"{row['directory']}/".startswith(wanted)]
     now = dt.datetime.now(dt.UTC)
     left = [row for row in rows if row["status"] not in LIVING or row["lease_until"] <= now]
-    for row in rows:
-        if row not in left:
-            print(f"{row['directory']} is being loaded, by {row['claimed_by']}")
-    if not left:
-        print(f"nothing to load: no batch in {state.table} has failed or waits")
-        return 0
-    return max(_run(words) for words in again(left, state.table, arguments.project))
+    with redirect_stdout(sys.stderr) if arguments.json else nullcontext():
+        for row in rows:
+            if row not in left:
+                print(f"{row['directory']} is being loaded, by {row['claimed_by']}")
+        if not left:
+            print(f"nothing to load: no batch in {state.table} has failed or waits")
+        code = max((_run(words) for words in again(left, state.table, arguments.project)), default=0)
+    if arguments.json:
+        for row in state.rows(row["batch_id"] for row in left).values():
+            print(json.dumps(row, default=str))
+    return code
 
 
 def again(rows: Sequence[Mapping[str, Any]], state_table: TableId, project: str | None = None) -> list[list[str]]:
@@ -105,8 +117,12 @@ def _pattern(uris: Sequence[str]) -> str:
 
 def _ingest(arguments: argparse.Namespace) -> int:
     given = {name: getattr(arguments, name) for name in ("input", "since", "until", "only")}
-    words = [f"--{name}={value}" for name, value in given.items() if value is not None]
-    return _run([*words, *arguments.rest])
+    words = [f"--{name}={value}" for name, value in given.items() if value is not None] + arguments.rest
+    if arguments.json:
+        from wharf.launch.cli import carry_out
+
+        return carry_out(["run", _NAME, *words, "--json"])
+    return _run(words)
 
 
 def _run(words: Sequence[str]) -> int:

@@ -6,6 +6,7 @@ Only `export NAME=value` lines go to standard output, for `eval "$(wharf local u
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shlex
 import signal
@@ -17,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from wharf.launch.parser import add_command
+from wharf.launch.parser import add_command, add_group
 from wharf.model.errors import UsageError, WharfError
 
 _DIR = Path(".wharf/local")
@@ -26,9 +27,18 @@ _DOWN_SECONDS = 30.0
 
 def register(commands: Any) -> None:
     """Add `local up|down|env|put|sql` to the commands of a parser."""
-    local = commands.add_parser("local", help="the embedded stack: BigQuery and Cloud Storage, here")
+    local = add_group(
+        commands,
+        "local",
+        "run the embedded stack: BigQuery and Cloud Storage, on this machine",
+        examples=(
+            'eval "$(wharf local up --background)"      # this shell\'s commands find it from now on',
+            "wharf local sql 'SELECT 1 AS one'",
+            "wharf local down",
+        ),
+    )
     actions = local.add_subparsers()
-    up = add_command(actions, "up", _up, "start it, print the variables that lead to it, stay until Ctrl-C")
+    up = add_command(actions, "up", _up, "start the stack, print the variables that lead to it, stay until Ctrl-C")
     up.add_argument("--sftp", action="store_true", help="with an SFTP server, whose files are in DIR/sftp")
     up.add_argument(
         "--pubsub",
@@ -36,9 +46,15 @@ def register(commands: Any) -> None:
         help="with Pub/Sub: topic and subscription wharf-files; gcloud's emulator runs it",
     )
     up.add_argument("--background", action="store_true", help="return once it is ready and leave it running")
-    down = add_command(actions, "down", _down, "stop the one that runs in DIR")
-    env = add_command(actions, "env", _env, "print the variables that lead to the one that runs in DIR")
-    put = add_command(actions, "put", _put, "upload files to the one that runs in DIR, those named _SUCCESS last")
+    down = add_command(actions, "down", _down, "stop the stack that runs in DIR")
+    env = add_command(actions, "env", _env, "print the variables that lead to the stack that runs in DIR")
+    put = add_command(
+        actions,
+        "put",
+        _put,
+        "upload files to the stack that runs in DIR, those named _SUCCESS last",
+        examples=("wharf local put part-0.csv _SUCCESS gs://demo-bucket/in/shop/sales/2025/03/01/",),
+    )
     put.add_argument("files", metavar="FILE", nargs="+", type=Path, help="a file, or a directory with all below it")
     put.add_argument("target", metavar="gs://BUCKET/PREFIX/", help="where they go; a directory keeps its name")
     put.add_argument(
@@ -46,8 +62,9 @@ def register(commands: Any) -> None:
         action=argparse.BooleanOptionalAction,
         help="publish each on the topic wharf-files, as Cloud Storage does (default: if it runs with --pubsub)",
     )
-    sql = add_command(actions, "sql", _sql, "run SQL on the emulated BigQuery of the one that runs in DIR")
+    sql = add_command(actions, "sql", _sql, "run SQL on the emulated BigQuery of the stack that runs in DIR")
     sql.add_argument("statement", metavar="SQL", help="such as 'SELECT * FROM dataset.table'")
+    sql.add_argument("--json", action="store_true", help="print one JSON object a line")
     for action in (up, down, env, put, sql):
         action.add_argument("--dir", metavar="DIR", type=Path, default=_DIR, help=f"its data (default {_DIR})")
 
@@ -137,6 +154,10 @@ def _sql(arguments: argparse.Namespace) -> int:
     client = Endpoints.resolve(environ=environment).bigquery_client(environment["GOOGLE_CLOUD_PROJECT"])
     with bigquery.translated("the emulator"):
         rows = bigquery.rows(client, arguments.statement)
+    if arguments.json:
+        for row in rows:
+            print(json.dumps(row, default=str))
+        return 0
     cells = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)] if rows else []
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for line in cells:

@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
-from wharf.launch.parser import add_command
+from wharf.launch.parser import add_command, add_group
 from wharf.model.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,10 +20,17 @@ _SETTINGS = ("write", "overwrite", "verify", "max_connections", "open_files", "s
 
 def register(commands: Any) -> None:
     """Add `sftp probe` to the commands of a parser."""
-    sftp = commands.add_parser("sftp", help="SFTP servers that files are delivered to")
+    sftp = add_group(commands, "sftp", "look at SFTP servers that files are delivered to")
     actions = sftp.add_subparsers()
     probe = add_command(
-        actions, "probe", _probe, "try what a server can do, and print the profile for the configuration"
+        actions,
+        "probe",
+        _probe,
+        "try what a server can do, and print the profile for the configuration",
+        examples=(
+            "wharf sftp probe --config exports.json",
+            "wharf sftp probe --host sftp.partner.example --username acme --password-ref env:PARTNER_PASSWORD",
+        ),
     )
     probe.add_argument(
         "--config", metavar="FILE", help="take the server from a configuration; the flags below go first"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from wharf.model import templates
@@ -13,8 +14,25 @@ from wharf.model.sftp_export import SftpExport
 _SHARD = "\x00"  # no file name holds it
 
 
-def differences(manifest: Manifest, sizes: Mapping[str, int | None], extra: Collection[str]) -> list[str]:
-    """What is different on the server, a line each; empty if all is as it should be.
+class Difference(NamedTuple):
+    """A file on the server that is not as the manifest says; sizes are in bytes, None where there is no file."""
+
+    kind: str  # missing, different or extra
+    path: str
+    bytes: int | None = None
+    found: int | None = None
+
+    def __str__(self) -> str:
+        said = ""
+        if self.bytes is not None:
+            said = (
+                f"  ({self.bytes:,} bytes)" if self.found is None else f"  has {self.found:,} bytes, not {self.bytes:,}"
+            )
+        return f"{self.kind:<10} {self.path}{said}"
+
+
+def differences(manifest: Manifest, sizes: Mapping[str, int | None], extra: Collection[str]) -> list[Difference]:
+    """What is different on the server; empty if all is as it should be.
 
     `sizes`: bytes by remote path of the manifest, None for a file that is not there. `extra`: further remote paths.
     """
@@ -22,10 +40,10 @@ def differences(manifest: Manifest, sizes: Mapping[str, int | None], extra: Coll
     for file in manifest.files:
         size = sizes.get(file.remote_path)
         if size is None:
-            found.append(f"missing    {file.remote_path}  ({file.bytes:,} bytes)")
+            found.append(Difference("missing", file.remote_path, bytes=file.bytes))
         elif size != file.bytes:
-            found.append(f"different  {file.remote_path}  has {size:,} bytes, not {file.bytes:,}")
-    return found + [f"extra      {path}" for path in sorted(extra)]
+            found.append(Difference("different", file.remote_path, bytes=file.bytes, found=size))
+    return found + [Difference("extra", path) for path in sorted(extra)]
 
 
 def folders(manifest: Manifest) -> set[str]:

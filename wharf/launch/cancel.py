@@ -1,0 +1,169 @@
+"""`wharf cancel`: end a run, on Dataflow or in a process of this machine, and have the ledgers say so."""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import getpass
+import json
+import os
+import signal
+import socket
+import time
+from typing import TYPE_CHECKING, Any
+
+from wharf.launch.asked import add_launch_config, configured
+from wharf.launch.parser import add_command
+from wharf.launch.progress import say
+from wharf.launch.status import history, run_facts
+from wharf.model.errors import RunFailed, UsageError
+
+if TYPE_CHECKING:
+    from wharf.connectors.endpoints import Endpoints
+    from wharf.connectors.run_history import RunHistory
+    from wharf.model.launching.config import LaunchConfig
+    from wharf.model.launching.runs import Run
+
+_SLACK = dt.timedelta(seconds=2)  # a process's beginning is known to the second
+_LONGEST = 60.0  # seconds for a local run to clean up behind itself
+
+
+def register(commands: Any) -> None:
+    """Add `cancel` to the commands of a parser."""
+    cancel = add_command(
+        commands,
+        "cancel",
+        _cancel,
+        "end a run, wait until it has ended, and record it as FAILED",
+        examples=(
+            "wharf cancel measurements-20250301-20250401-0123456789abcdef --launch_config prod.json",
+            "wharf cancel 2025-04-01_02_00_00-1234567890 --drain --launch_config prod.json  # streaming",
+            "wharf cancel measurements-20250301T000000-20250401T000000-7ef4b4f0 --project my-project",
+        ),
+    )
+    cancel.add_argument("run_id", metavar="RUN_ID|JOB_ID", help="as `wharf status`, `wharf run` or Dataflow show it")
+    cancel.add_argument("--drain", action="store_true", help="let a streaming job finish what it has read")
+    add_launch_config(cancel)
+    cancel.add_argument("--project", metavar="PROJECT", help="whose default tables are read without --launch_config")
+    cancel.add_argument("--json", action="store_true", help="print the runs as JSON, one object a line")
+
+
+def _cancel(arguments: argparse.Namespace) -> int:
+    import asyncio
+
+    from wharf.connectors.endpoints import Endpoints
+    from wharf.connectors.light_bigquery import import_lightly
+    from wharf.model.launching.retries import is_on_dataflow
+    from wharf.model.launching.tables import run_table
+
+    import_lightly()
+    endpoints = Endpoints.resolve()
+    config = configured(arguments, endpoints)
+    past = history(arguments)
+    job_id = _job_of(arguments.run_id, config, endpoints, past)
+    why = f"cancelled by {getpass.getuser()} on {socket.gethostname()}"
+    if is_on_dataflow(job_id):
+        if not config:
+            raise UsageError(
+                f"{job_id} is a job on Dataflow: name the launch configuration that it was launched by, which says "
+                "project and region, with --launch_config or WHARF_LAUNCH_CONFIG"
+            )
+        asyncio.run(_end_job(config, endpoints, job_id, why, drain=arguments.drain))
+    elif arguments.drain:
+        raise UsageError("--drain is for jobs on Dataflow; this run is a process")
+    else:
+        _end_process(job_id, past.of_job(job_id))
+    failed = past.fail_job(job_id, why)
+    runs = past.of_job(job_id)
+    if arguments.json:
+        for run in runs:
+            print(json.dumps(run_facts(run), default=str))
+    else:
+        for run in runs:
+            print(run_table(run))
+        if not failed and not runs:
+            print(f"{job_id} has ended; no ledger has a run of it")
+    return 0
+
+
+def _job_of(name: str, config: LaunchConfig | None, endpoints: Endpoints, past: RunHistory) -> str:
+    """The job, or the process, that is at work on a run.
+
+    Raises: UsageError if there is none.
+    """
+    import asyncio
+
+    from wharf.model.launching.retries import is_on_dataflow
+
+    if is_on_dataflow(name):
+        return name
+    run = past.run(name)
+    if run and run.completed_at:
+        raise UsageError(f"run {name} is {run.status} since {run.completed_at:%Y-%m-%d %H:%M:%S} UTC")
+    if run and run.pipeline == "files_to_bigquery":
+        raise UsageError(f"{name} is a batch, one of many that a run loads: name the Dataflow job, or end its process")
+    if run and run.job_id:
+        return run.job_id
+    record = asyncio.run(_record(config, endpoints, name)) if config else None
+    if not record:
+        raise UsageError(
+            f"there is no run {name!r} in these ledgers, and no launch of that name"
+            + ("" if config else "; name the launch configuration with --launch_config")
+        )
+    if record.has_ended or not record.job_id:
+        raise UsageError(f"launch {name} is {record.state}: there is nothing to cancel")
+    job_id: str = record.job_id
+    return job_id
+
+
+async def _record(config: LaunchConfig, endpoints: Endpoints, name: str) -> Any:
+    from wharf.connectors.launcher import Launcher
+
+    async with Launcher(config, endpoints) as launcher:
+        return await launcher.record_of_job(name)
+
+
+async def _end_job(config: LaunchConfig, endpoints: Endpoints, job_id: str, why: str, *, drain: bool) -> None:
+    """End a job, wait for that, and record it.
+
+    Raises: UsageError if there is no such job.
+    """
+    from wharf.connectors.launcher import Launcher
+    from wharf.launch.following import follow
+
+    async with Launcher(config, endpoints) as launcher:
+        await launcher.dataflow.cancel(job_id, drain=drain)
+        say(f"job {job_id} is being {'drained' if drain else 'cancelled'}; Ctrl-C does not stop that")
+        job, _ = await follow(launcher.dataflow, job_id)
+        await launcher.ended(job.name, job.id, job.end, why)
+
+
+def _end_process(process: str, runs: list[Run]) -> None:
+    """End the process of a local run as Ctrl-C does, and wait for that.
+
+    Raises: UsageError if it is none of this machine. RunFailed if it does not end.
+    """
+    from wharf.connectors import machine
+
+    pid = machine.id_here(process)
+    if pid is None:
+        raise UsageError(f"{process} is a process of another machine: run `wharf cancel` there")
+    if machine.is_gone(process):
+        say(f"process {pid} is gone already")
+        return
+    began, recorded = machine.began_at(pid), min(run.started_at for run in runs)
+    if began and began > recorded + _SLACK:
+        say(f"process {pid} began after the run: it is another one, and the run's own is gone")
+        return
+    try:
+        os.kill(pid, signal.SIGTERM)
+    except PermissionError as error:
+        raise UsageError(f"process {pid} is another account's: cancel it as that account") from error
+    except ProcessLookupError:
+        return
+    say(f"process {pid} is asked to end")
+    deadline = time.monotonic() + _LONGEST
+    while not machine.is_gone(process):
+        if time.monotonic() > deadline:
+            raise RunFailed(f"process {pid} does not end: is it suspended? `kill -9 {pid}` ends it at any rate")
+        time.sleep(0.05)

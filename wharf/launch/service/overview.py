@@ -1,0 +1,132 @@
+"""Runs as JSON: what the ledgers tell of them, and launches that no ledger tells of yet."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import logging
+import re
+from collections.abc import Iterable
+from functools import partial
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, Field
+
+from wharf.connectors.launcher import Launcher
+from wharf.connectors.run_history import RunHistory
+from wharf.launch.service.bodies import problems
+from wharf.launch.service.pages import Pages, wants_page
+from wharf.launch.service.problems import Refusal
+from wharf.model.errors import WharfError
+from wharf.model.launching.pipelines import PIPELINES
+from wharf.model.launching.record import ACCEPTED, CANCELLED, FAILED, LAUNCHED, LaunchRecord
+from wharf.model.launching.runs import FAILED as RUN_FAILED
+from wharf.model.launching.runs import RUNNING, STATUSES, WAITING, Run, RunFile
+from wharf.model.launching.unsettled import unsettled
+
+_log = logging.getLogger(__name__)
+_RECENT = 50  # launches that are looked at
+_MOST_FILES = 1_000
+_LAUNCH_ID = re.compile(r"[a-z][a-z0-9-]*-[0-9a-f]{16}")
+_STATUS_OF = {ACCEPTED: WAITING, LAUNCHED: RUNNING, FAILED: RUN_FAILED, CANCELLED: RUN_FAILED}
+
+
+class ShownLaunch(BaseModel):
+    """A launch: its job may not have recorded anything yet."""
+
+    run_id: str
+    pipeline: str
+    name: str
+    window: str
+    state: str = Field(examples=["LAUNCHED"])
+    attempt: int
+    job_id: str
+    job_name: str
+    accepted_at: dt.datetime
+    launched_at: dt.datetime | None
+    ended_at: dt.datetime | None
+    error: str
+
+    @classmethod
+    def of(cls, record: LaunchRecord) -> ShownLaunch:
+        """What is shown of a record."""
+        launch = record.launch
+        own = {name: getattr(record, name) for name in cls.model_fields if hasattr(record, name)}
+        return cls(pipeline=launch.pipeline, name=launch.name, window=launch.window, **own)
+
+
+class Runs(BaseModel):
+    """The newest runs, and launches that no ledger knows of."""
+
+    runs: list[Run]
+    launches: list[ShownLaunch] = Field(description="those that have not succeeded and no ledger tells of")
+
+
+class OneRun(BaseModel):
+    """A launch and the runs that its job did, or a run, its launch and its files."""
+
+    runs: list[Run]
+    launch: ShownLaunch | None
+    files: list[RunFile] = Field(description=f"of the run, if it is one; at most {_MOST_FILES:,}")
+
+
+async def recent(launcher: Launcher) -> list[LaunchRecord]:
+    """The newest launches; none where they cannot be read, as ledgers tell of runs without them."""
+    try:
+        return await launcher.recent(_RECENT)
+    except WharfError as error:
+        _log.warning("the records of launches cannot be read: %s", error)
+        return []
+
+
+def router(launcher: Launcher, history: RunHistory, pages: Pages) -> APIRouter:
+    """The routes that show."""
+    made = APIRouter(prefix="/runs", tags=["runs"])
+
+    @made.get("", summary="Show the newest runs of all pipelines", responses=problems(400, 401, 403, 503))
+    async def runs(
+        pipeline: Annotated[str, Query(description="only its runs", pattern=_one_of(PIPELINES))] = "",
+        name: Annotated[str, Query(description="only what goes by this name")] = "",
+        status: Annotated[str, Query(description="only runs of this status", pattern=_one_of(STATUSES))] = "",
+        day: Annotated[dt.date | None, Query(description="only runs that began on it (UTC)")] = None,
+        limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
+    ) -> Runs:
+        asked = partial(history.runs, pipeline=pipeline, name=name, status=status, since=day, until=day, limit=limit)
+        found, records = await asyncio.gather(asyncio.to_thread(asked), recent(launcher))
+        open_ = [
+            record
+            for record in unsettled(records)
+            if pipeline in ("", record.launch.pipeline)
+            and name in ("", record.launch.name)
+            and status in ("", _STATUS_OF.get(record.state))
+            and day in (None, record.accepted_at.date())
+        ]
+        known = await asyncio.to_thread(history.known_jobs, {record.job_id for record in open_ if record.job_id})
+        return Runs(runs=found, launches=[ShownLaunch.of(record) for record in open_ if record.job_id not in known])
+
+    @made.get(
+        "/{run_id}",
+        summary="Show one run, or one launch",
+        response_model=OneRun,
+        responses=problems(401, 403, 404, 503),
+    )
+    async def run(request: Request, run_id: str) -> OneRun | Response:
+        """JSON, or a page for a browser, which accepts HTML."""
+        record = await launcher.record(run_id) if _LAUNCH_ID.fullmatch(run_id) else None
+        runs = await asyncio.to_thread(history.of_job, record.job_id) if record and record.job_id else []
+        if wants_page(request.headers.get("accept", "")):
+            return await asyncio.to_thread(pages.run, run_id, request.query_params, record, runs)
+        if record:
+            return OneRun(runs=runs, launch=ShownLaunch.of(record), files=[])
+        found = await asyncio.to_thread(history.run, run_id)
+        if not found:
+            raise Refusal(404, f"there is no run {run_id!r}; GET /runs lists them")
+        files = await asyncio.to_thread(history.files, found, _MOST_FILES)
+        return OneRun(runs=[found], launch=None, files=files)
+
+    return made
+
+
+def _one_of(words: Iterable[str]) -> str:
+    return f"^({'|'.join(words)})?$"

@@ -1,0 +1,41 @@
+"""What is answered where something is wrong: one JSON object, never a stack trace."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from pydantic import BaseModel, Field
+from starlette.responses import JSONResponse
+
+from wharf.launch.service.logs import REQUEST
+
+_log = logging.getLogger(__name__)
+
+
+class Problem(BaseModel):
+    """What is wrong, and the id under which the logs tell more."""
+
+    error: str = Field(examples=["period: '2025-3' is not a month: write yyyyMM, such as 202503"])
+    field: str | None = Field(None, description="The field of the body that must be mended", examples=["period"])
+    request_id: str = Field(examples=["5f1c2b7d9e3a4860"])
+
+
+class Refusal(Exception):
+    """Ends a request with `status` and what is wrong, for the caller to read."""
+
+    def __init__(self, status: int, text: str, *, field: str = "", headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(text)
+        self.status, self.text, self.field, self.headers = status, text, field, dict(headers or {})
+
+
+def answer(refusal: Refusal) -> JSONResponse:
+    """`refusal` as a `Problem`, which the logs tell of too."""
+    _log.log(logging.WARNING if refusal.status < 500 else logging.ERROR, "%s: %s", refusal.status, refusal.text)
+    request = REQUEST.get()
+    content = {"error": refusal.text, "field": refusal.field, "request_id": request.id if request else ""}
+    return JSONResponse(
+        {name: value for name, value in content.items() if value or name != "field"},
+        status_code=refusal.status,
+        headers=refusal.headers,
+    )
