@@ -1,0 +1,4 @@
+output "wharf" {
+  description = "What the module made."
+  value       = module.wharf
+}
