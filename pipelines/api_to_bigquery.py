@@ -6,15 +6,16 @@ python -m pipelines.api_to_bigquery --config xero.json --client_name acme
 from __future__ import annotations
 
 import datetime as dt
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
-from pipelines import running
+from pipelines import command_line, running
 from transforms.fail_if_any import FailIfAny
 from transforms.fetch_api import FetchApi, LoadRaw, StateSpec, concluded, failure
 from transforms.record import RecordRows
@@ -44,6 +45,7 @@ class Job:
     state: StateSpec
     endpoints: Endpoints
     options: PipelineOptions
+    again: str  # the command that fetches what has failed
 
 
 def build(pipeline: beam.Pipeline, job: Job, fetches: Sequence[Fetch]) -> Any:
@@ -57,23 +59,23 @@ def build(pipeline: beam.Pipeline, job: Job, fetches: Sequence[Fetch]) -> Any:
     )
     typed = config.raw_mode == "typed"
     loaded = fetched.complete | "LoadRaw" >> LoadRaw(config.project, config.dataset, typed, job.endpoints)
-    ended = (loaded, fetched.incomplete | "Incomplete" >> beam.Map(concluded)) | "Ended" >> beam.Flatten()
-    _ = (
-        ended
+    recorded = (
+        loaded
         | "Rows" >> beam.Map(lambda each: each.row)
         | "Record" >> RecordRows(spec.table, FETCHES, spec.project, job.endpoints)
     )
-    told = ended | "Tell" >> TellFetches(config, spec.run_id, job.endpoints)
+    ended = (loaded, fetched.incomplete | "Incomplete" >> beam.Map(concluded)) | "Ended" >> beam.Flatten()
+    told = ended | "Tell" >> TellFetches(config, spec.run_id, job.again, job.endpoints, after=recorded)
     return told | "FailIfAny" >> FailIfAny(failure)
 
 
 def execute(job: Job, fetches: Sequence[Fetch]) -> int:
     """Run, and show how each endpoint ended. -> exit code."""
-    watched = running.is_watched(job.options)
+    watched = command_line.is_watched(job.options)
     pipeline = beam.Pipeline(options=job.options)
     build(pipeline, job, fetches)
     if not watched:
-        print(f"{job.state.run_id} runs as Dataflow job {pipeline.run().job_id()}")
+        print(f"{job.state.run_id} runs as Dataflow job {running.submit(pipeline)}")
         return 0
     failed: BaseException | None = None
     try:
@@ -101,15 +103,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str]) -> int:
-    values, endpoints, options = running.command_line(PIPELINE, FLAGS, argv, __doc__)
+    values, endpoints, options = command_line.parse(PIPELINE, FLAGS, argv, __doc__)
     if not values["config"]:
         raise UsageError("--config is missing: name the file that describes the API")
     project = options.view_as(GoogleCloudOptions).project or ""
     config = load_api_config(values["config"], endpoints, client_name=values["client_name"], project=project)
-    running.set_up_logging(structured=not running.is_watched(options))
+    running.set_up_logging(structured=not command_line.is_watched(options))
+    command_line.check(options)
     for warning in config.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    if not running.is_watched(options):
+    if not command_line.is_watched(options):
         check_remote_secrets(config)
     if not config.project:
         raise UsageError("which project pays? set project in the configuration, or give --project")
@@ -120,13 +123,17 @@ def _main(argv: Sequence[str]) -> int:
         project=config.project,
         table=TableId.parse(config.metadata_table, flag="metadata_table", project=config.project),
         run_id=new_run_id(now),
-        lease=running.lease(values["lease_minutes"], options),
+        # Also on Dataflow, where a worker renews it as long as it fetches.
+        lease=dt.timedelta(minutes=int(values["lease_minutes"]))
+        if values["lease_minutes"]
+        else command_line.WATCHED_LEASE,
         force=as_switch(values, "force"),
         endpoints=endpoints,
+        job_id=running.launched_job(options),
     )
     state, is_plan = spec.open(), as_switch(values, "plan")
     if not is_plan:
-        if running.is_watched(options):
+        if command_line.is_watched(options):
             _check_secrets(config, endpoints)
         state.ensure()
     storage = open_storage(config.bucket, endpoints)
@@ -146,7 +153,18 @@ def _main(argv: Sequence[str]) -> int:
         for fetch in fetches:
             print(report.planned_fetch(fetch))
         return 0
-    return execute(Job(config, spec, endpoints, options), fetches)
+    again = _again({**values, "client_name": config.api.client_name}, project)
+    return execute(Job(config, spec, endpoints, options, again), fetches)
+
+
+def _again(values: Mapping[str, str], project: str) -> str:
+    """The command that fetches the same once more: what is done is not repeated, unless everything was asked for."""
+    words = ["wharf", "run", PIPELINE]
+    for flag in FLAGS:
+        value = values[flag.name]
+        if value and value != "false" and flag.name not in {"force", "plan"}:
+            words += [f"--{flag.name}"] if flag.is_switch else [f"--{flag.name}", value]
+    return shlex.join([*words, *(["--project", project] if project else [])])
 
 
 def _check_secrets(config: ApiConfig, endpoints: Endpoints) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import DirectOptions, GoogleCloudOptions, PipelineOptions
 
-from pipelines import running
+from pipelines import command_line, running
 from pipelines.avro_export_run import Resolved, claim, manifest, plan, resolve
 from transforms.read_bigquery import ReadFromBigQuery
 from transforms.record import RecordRows, RecordSuccess
@@ -103,7 +103,7 @@ def execute(run: Resolved, options: PipelineOptions, lease: dt.timedelta, *, for
     Raises: WharfError.
     """
     tree, skipped = claim(run, lease, force=force)
-    export_id, watched = run.layout.export_id, running.is_watched(options)
+    export_id, watched = run.layout.export_id, command_line.is_watched(options)
     clean_up = _clean_up(run)
     try:
         pipeline = beam.Pipeline(options=options)
@@ -140,16 +140,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str]) -> int:
-    values, endpoints, options = running.command_line("bigquery_to_avro", FLAGS, argv, __doc__)
+    values, endpoints, options = command_line.parse("bigquery_to_avro", FLAGS, argv, __doc__)
     project = options.view_as(GoogleCloudOptions).project
     export = AvroExport.from_flags(values, project=project, now=dt.datetime.now(dt.UTC))
-    running.set_up_logging(structured=not running.is_watched(options))
-    running.check(options)
+    running.set_up_logging(structured=not command_line.is_watched(options))
+    command_line.check(options)
     run = resolve(export, endpoints)
     if as_switch(values, "plan"):
         print(plan(run))
         return 0
-    lease = running.lease(values["lease_minutes"], options)
+    lease = command_line.lease(values["lease_minutes"], options)
     return execute(run, options, lease, force=as_switch(values, "force"))
 
 

@@ -17,7 +17,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 from google.api_core.exceptions import GoogleAPIError
 
-from pipelines import running
+from pipelines import command_line, running
 from pipelines.sftp_export_run import Done, Ready, Unfinished, plan, resolve, take
 from transforms.conclude_delivery import ConcludeDeliveries
 from transforms.read_bigquery import ReadFromBigQuery
@@ -109,7 +109,7 @@ def run_exports(job: Job, exports: Sequence[SftpExport], dates: Mapping[str, dt.
                 print(taken.reason)
             else:
                 runs.append(taken)
-        if not running.is_watched(job.options):
+        if not command_line.is_watched(job.options):
             if not runs and not worst:
                 running.submit_nothing(job.options)
             # Not the worst: a launcher that fails ends the job. What could not run is recorded, and told of.
@@ -148,7 +148,7 @@ def execute(job: Job, runs: Sequence[Ready | Unfinished]) -> int:
 
     One export can break the pipeline of all; then those that have not ended go on one by one.
     """
-    ledger, watched = job.deliveries.ledger, running.is_watched(job.options)
+    ledger, watched = job.deliveries.ledger, command_line.is_watched(job.options)
     ids = [_id(run) for run in runs]
     failed: BaseException | None = None
     try:
@@ -218,16 +218,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str]) -> int:
-    values, endpoints, options = running.command_line(PIPELINE, FLAGS, argv, __doc__)
+    values, endpoints, options = command_line.parse(PIPELINE, FLAGS, argv, __doc__)
     config = load_config(values["config"], endpoints)
-    running.set_up_logging(structured=not running.is_watched(options))
-    running.check(options)
+    running.set_up_logging(structured=not command_line.is_watched(options))
+    command_line.check(options)
     if config.debug:
         logging.getLogger("wharf").setLevel(logging.DEBUG)
     for warning in config.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     exports = chosen(config.exports, values["export_name"])
-    if not running.is_watched(options):
+    if not command_line.is_watched(options):
         check_remote_secrets(config)
     deliveries = deliveries_of(config, endpoints, options.view_as(GoogleCloudOptions).project)
     now = dt.datetime.now(dt.UTC)
@@ -236,7 +236,7 @@ def _main(argv: Sequence[str]) -> int:
         for export in exports:
             print(plan(resolve(config, deliveries, export, dates[export.name], now)))
         return 0
-    lease = running.lease(values["lease_minutes"], options)
+    lease = command_line.lease(values["lease_minutes"], options)
     job = Job(config, values["config"], deliveries, options, lease, as_switch(values, "force"))
     return run_exports(job, exports, dates)
 

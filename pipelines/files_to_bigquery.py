@@ -17,7 +17,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, StandardOptions
 
-from pipelines import running
+from pipelines import command_line, running
 from transforms.fail_if_any import FailIfAny
 from transforms.find_batches import AwaitFile, FindAnnounced, FindBatches, HoldUntil, find_batches
 from transforms.load_files import Ended, LoadFiles
@@ -103,7 +103,7 @@ def _failure(ended: Ended) -> str:
 
 def execute(job: Job) -> int:
     """Make the tables that record, run, report. -> exit code."""
-    settings, watched = job.settings, running.is_watched(job.options)
+    settings, watched = job.settings, command_line.is_watched(job.options)
     client = job.endpoints.bigquery_client(settings.project)
     job.state.ensure()
     Rejects(client, job.endpoints.storage_client(), settings.rejects_table, settings.dead_letter_prefix).ensure()
@@ -160,8 +160,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: Sequence[str]) -> int:
     job, is_plan = job_of(argv)
-    running.set_up_logging(structured=not running.is_watched(job.options))
-    running.check(job.options)
+    running.set_up_logging(structured=not command_line.is_watched(job.options))
+    command_line.check(job.options)
     if is_plan:
         for line in plan(job.settings, job.endpoints):
             print(line)
@@ -174,7 +174,7 @@ def job_of(argv: Sequence[str]) -> tuple[Job, bool]:
 
     Raises: UsageError.
     """
-    values, endpoints, options = running.command_line(PIPELINE, FLAGS, argv, __doc__)
+    values, endpoints, options = command_line.parse(PIPELINE, FLAGS, argv, __doc__)
     streaming = _streaming(options, values["subscription"])
     settings = LoadSettings.from_flags(
         values,
@@ -203,7 +203,7 @@ def _streaming(options: PipelineOptions, subscription: str) -> bool:
     Raises: UsageError for --streaming without --subscription.
     """
     if subscription:
-        running.stream(options)
+        command_line.stream(options)
     elif options.view_as(StandardOptions).streaming:
         raise UsageError("--streaming needs --subscription: files that are there already are loaded without it")
     return bool(subscription)

@@ -17,7 +17,7 @@ from wharf.formats.file_format import file_format
 from wharf.model import selection, sftp_run
 from wharf.model.config import SftpConfig
 from wharf.model.manifest import Manifest
-from wharf.model.report import size
+from wharf.model.report import counted, size
 from wharf.model.schema import Field, TableId
 from wharf.model.sftp_export import SftpExport, file_names
 from wharf.model.windows import Window
@@ -270,7 +270,7 @@ def plan(run: Resolved) -> str:
             "n"
         ]
         if nulls:
-            lines.append(f"             {nulls:,} rows without a value in {column} are never exported")
+            lines.append(f"             {counted(nulls, 'row')} without a value in {column}: never exported")
         above = f"`{column}` > {before.literal}" if before else f"`{column}` IS NOT NULL"
         condition = f"{above} AND ({condition})" if condition else above
     rows = bigquery.rows(deliveries.client, selection.count(run.sql_source, condition))[0]["n"]

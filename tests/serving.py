@@ -24,6 +24,7 @@ import uvicorn
 from tests.launches import DOCUMENT, JOBS
 from wharf.connectors.endpoints import Endpoints
 from wharf.launch.service.app import make_app
+from wharf.launch.service.connections import Connection
 from wharf.launch.service.identity_tokens import IdentityTokens
 from wharf.local.emulator import free_ports, http_answers
 from wharf.model.launching.config import LaunchConfig
@@ -52,7 +53,9 @@ NO_BIGQUERY: dict[str, Any] = {
 def serving(config: LaunchConfig, endpoints: Endpoints, tokens: IdentityTokens | None = None) -> Iterator[str]:
     """The service's URL."""
     app = make_app(config, endpoints, tokens)
-    settings = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False, ws="none")
+    settings = uvicorn.Config(
+        app, host="127.0.0.1", port=0, http=Connection, log_config=None, access_log=False, ws="none"
+    )
     server = uvicorn.Server(settings)
     thread = threading.Thread(target=server.run, name="service")
     thread.start()

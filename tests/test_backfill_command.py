@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import argparse
+import asyncio
 import datetime as dt
 import json
 import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
+from typing import Any
 
 import pytest
+from google.api_core.exceptions import ServiceUnavailable
 from google.cloud.bigquery import SchemaField, Table
 
 from tests.recorded_runs import delivered, exported
+from wharf.launch.backfilling.queue import Outcome, work_off
 
 # In the place of pipelines: notes when it begins and ends, and fails or waits where a file of the name says so.
 PIPELINE = """
@@ -280,6 +286,24 @@ def test_a_period_that_fails_on_dataflow_is_told_and_tried_again(command, launch
     assert [(row["status"], row["error"]) for row in ended.lines] == [("FAILED", "out of disks"), ("NOT RUN", "")]
     launching.end_jobs()
     assert [row["status"] for row in command(*words).lines] == ["SUCCESS", "SUCCESS"]
+
+
+def test_an_error_of_one_step_ends_the_others_and_is_not_wrapped_in_others():
+    """So that the command can say it in a line."""
+    arguments = argparse.Namespace(concurrency=2, keep_going=False)
+    todo: Any = [types.SimpleNamespace(period=name) for name in ("one", "two")]
+    ended = []
+
+    async def run(step: Any) -> str:
+        try:
+            await asyncio.sleep(0 if step.period == "one" else 60)
+        finally:
+            ended.append(step.period)
+        raise ServiceUnavailable("BigQuery is down")
+
+    with pytest.raises(ServiceUnavailable):
+        asyncio.run(work_off(todo, {"one": Outcome(), "two": Outcome()}, arguments, run))  # type: ignore[dict-item]
+    assert ended == ["one", "two"]
 
 
 def test_beam_is_not_imported_for_it(command, launching, place):

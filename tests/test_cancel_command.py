@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import getpass
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -64,6 +65,9 @@ def test_a_job_is_found_by_its_own_id_and_by_the_ledgers_run(command, launching)
     ended = command("cancel", run.run_id, config, "--json")
     assert ended.code == 0, ended.err
     assert [job.state for job in launching.api.jobs] == ["JOB_STATE_DRAINED", "JOB_STATE_CANCELLED"]
+    drained, cancelled = ((launching.folder / "launches" / f"{job.name}.json").read_text() for job in (by_job, by_run))
+    assert json.loads(drained)["error"] == "", "what was drained has succeeded"
+    assert json.loads(cancelled)["error"].startswith("cancelled by ")
     assert [(row["run_id"], row["status"]) for row in ended.lines] == [(run.run_id, "FAILED")]
 
 
@@ -84,6 +88,18 @@ def test_a_process_that_only_has_the_number_of_a_runs_own_is_left_alone(command,
     assert f"process {sleeper.pid} began after the run: it is another one" in ended.err
     assert sleeper.poll() is None
     assert launching.rows()[0].status == "FAILED", "its own process is gone"
+
+
+def test_a_run_that_began_months_ago_is_ended_like_any_other(command, launching, sleeper):
+    launching.ledgers.export(
+        exported("old", NOW - dt.timedelta(days=90), "RUNNING", job_id=name_of(sleeper), **LEASE),
+        exported("older", NOW - dt.timedelta(days=91), "RUNNING", job_id="another-machine:1", **LEASE),
+    )
+    ended = command("cancel", "old", f"--launch_config={launching.config}")
+    assert ended.code == 0, ended.err
+    assert f"process {sleeper.pid} began after the run: it is another one" in ended.err
+    assert "old" in ended.out
+    assert {run.run_id: run.status for run in launching.rows()} == {"old": "FAILED", "older": "RUNNING"}
 
 
 def test_a_run_whose_process_is_gone_is_recorded_as_failed(command, launching, sleeper):

@@ -11,10 +11,12 @@ from typing import TypeVar
 import pytest
 
 from tests.servers.dataflow_api import DataflowApi
-from wharf.connectors.dataflow import AlreadyRunning, Dataflow, LaunchBusy, open_dataflow
+from wharf.connectors.dataflow import Dataflow
 from wharf.connectors.endpoints import Endpoints
+from wharf.connectors.google_http import GoogleHttp
 from wharf.model.errors import RunFailed, UsageError
 from wharf.model.launching.environment import Environment
+from wharf.model.launching.errors import AlreadyRunning, LaunchBusy
 
 T = TypeVar("T")
 TEMPLATE = "gs://b/templates/bigquery_to_avro.json"
@@ -28,8 +30,8 @@ def api() -> Iterator[DataflowApi]:
 
 def ask(api: DataflowApi, work: Callable[[Dataflow], Awaitable[T]]) -> T:
     async def with_dataflow() -> T:
-        async with open_dataflow(Endpoints(dataflow=api.url), "my-project", "europe-west1") as dataflow:
-            return await work(dataflow)
+        async with GoogleHttp() as http:
+            return await work(Dataflow(http, Endpoints(dataflow=api.url), "my-project", "europe-west1"))
 
     return asyncio.run(with_dataflow())
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import ROOT
 from wharf.launch.cli import main
-from wharf.launch.templates import generated
+from wharf.launch.commands.templates import generated
 from wharf.model.config import load
 from wharf.model.fetching.config import load_api
 

@@ -99,7 +99,7 @@ def test_a_requests_window_goes_before_the_jobs_own() -> None:
 )
 def test_different_windows_are_different_words(start: dt.datetime, length: dt.timedelta) -> None:
     start, length = start.replace(microsecond=0), dt.timedelta(seconds=length // dt.timedelta(seconds=1))
-    end = min(start + length, dt.datetime(9999, 12, 31))
+    end = start + min(length, dt.datetime(9999, 12, 31) - start)
     text = canonical(Window(start, end))
     first, _, last = text.partition("-")
     assert (dt.datetime.fromisoformat(first), dt.datetime.fromisoformat(last)) == (start, end)
@@ -205,6 +205,13 @@ def test_a_fetch_is_of_a_job_and_of_endpoints() -> None:
     assert launch.parameters == {**own, "endpoints": "Invoices,Contacts", "full": "true"}
     assert fetch({"endpoints": "Invoices,Contacts", "full": True}) == launch
     assert fetch({}).parameters == own
+
+
+def test_what_a_request_says_of_a_default_makes_no_other_run() -> None:
+    assert fetch({"full": False}).identity == fetch({}).identity
+    acme = {**JOBS["xero-acme"], "parameters": {**JOBS["xero-acme"]["parameters"], "full": True}}
+    assert "full" not in fetch({"full": False}, acme=acme).parameters, "it says something else than its job"
+    assert fetch({}, acme=acme).parameters["full"] == "true"
 
 
 def test_a_client_finds_its_job() -> None:

@@ -290,6 +290,16 @@ def test_the_end_of_somebody_elses_job_is_no_news(place: Cloud) -> None:
     place.use(told)
 
 
+@pytest.mark.parametrize("name", ["../x", "a/b", "a\0b", "a" * 300, "\ud800", ""])
+def test_no_name_of_a_job_leads_out_of_the_folder_of_records(name: str, tmp_path: Path) -> None:
+    async def record() -> LaunchRecord | None:
+        async with Launcher(launch_config(records=str(tmp_path / "launches")), Endpoints()) as launcher:
+            return await launcher.record_of_job(f"{name}-0123456789abcdef")
+
+    (tmp_path / "x-0123456789abcdef.json").write_text("no record")
+    assert asyncio.run(record()) is None
+
+
 def test_what_was_launched_last_is_shown_first(place: Cloud) -> None:
     launches = [replace(MARCH, window=f"2025030{day}-2025031{day}") for day in range(1, 5)]
     for launch in launches:

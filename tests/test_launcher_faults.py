@@ -23,7 +23,7 @@ from wharf.connectors import machine
 from wharf.connectors.launcher import Launched, Launcher
 from wharf.model.errors import UsageError
 from wharf.model.launching.errors import LaunchBusy
-from wharf.model.launching.record import ACCEPTED, LAUNCHED, LaunchRecord
+from wharf.model.launching.record import ACCEPTED, FAILED, LAUNCHED, LaunchRecord
 
 ONE, TWO = replace(MARCH, key="one"), replace(MARCH, key="two")
 ELSEWHERE = "another-machine:4711 0123abcd"
@@ -263,6 +263,17 @@ def test_a_launcher_that_slept_and_was_replaced_cancels_its_second_job(place: Cl
     launched = place.launch(ONE)
     assert (launched.job_id, launched.is_new) == ("others", False)
     assert place.record().job_id == "others"
+    assert [job.state for job in place.dataflow.jobs] == ["JOB_STATE_CANCELLED"]
+
+
+def test_a_launcher_that_slept_until_the_next_attempt_began_answers_with_no_job_that_is_none(place: Cloud) -> None:
+    def next_attempt() -> None:
+        now = dt.datetime.now(dt.UTC)
+        place.put(place.record().launched("others", now).ended(FAILED, now).again(ONE, ELSEWHERE, now))
+
+    place.dataflow.after_launch = next_attempt
+    with pytest.raises(LaunchBusy, match="the next attempt"):
+        place.launch(ONE)
     assert [job.state for job in place.dataflow.jobs] == ["JOB_STATE_CANCELLED"]
 
 

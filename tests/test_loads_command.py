@@ -15,7 +15,7 @@ import pytest
 from tests.landed import NOON, batch, landing
 from wharf.connectors.loading.state import LoadState
 from wharf.launch.cli import main
-from wharf.launch.loads import again
+from wharf.launch.ledgers.batches import command_lines
 from wharf.model.loading import state
 from wharf.model.loading.batch import Refused
 from wharf.model.report import loads_table
@@ -134,7 +134,7 @@ def test_batches_that_are_loaded_alike_are_retried_together():
         failed_row("gs://b/in/sales/orders/10/"),
         failed_row("gs://b/in/sales/items/1/", settings=other),
     ]
-    assert again(rows, LOADS) == [
+    assert command_lines(rows, LOADS) == [
         [
             *("--prefix=gs://b/in/", "--write_mode=append", "--load_state_table=p.meta.loads", "--project=p"),
             *("--input=gs://b/in/sales/orders/**", "--only=failed"),
@@ -148,10 +148,10 @@ def test_batches_that_are_loaded_alike_are_retried_together():
 
 def test_a_retry_finds_names_with_wildcards_in_them_and_batches_that_were_not_failed():
     odd = failed_row("gs://b/in/a[1]*?/")
-    (words,) = again([odd], LOADS)
+    (words,) = command_lines([odd], LOADS)
     assert "--input=gs://b/in/a[[]1][*][?]/_SUCCESS" in words
     waits = failed_row("gs://b/in/b/", status=state.DISCOVERED)
-    (words,) = again([odd, waits], LOADS)
+    (words,) = command_lines([odd, waits], LOADS)
     assert words[-1] == "--input=gs://b/in/**", "not only what failed"
 
 
@@ -160,11 +160,11 @@ def test_a_retry_is_paid_by_the_project_of_the_tables_and_names_tables_below_the
     row = state.failed(state.claimed(elsewhere, "{}", NOON, "me", LEASE), "corrupt", NOON)
     nowhere = Refused(landing("gs://c/y/1/"), "no table")
     lost = state.failed(state.claimed(nowhere, "{}", NOON, "me", LEASE), "no table", NOON)
-    assert [(words[0], words[2]) for words in again([row, lost], LOADS)] == [
+    assert [(words[0], words[2]) for words in command_lines([row, lost], LOADS)] == [
         ("--prefix=gs://c/", "--project=q"),
         ("--prefix=gs://c/", "--project=p"),
     ]
-    assert again([row], LOADS, "pays")[0][2] == "--project=pays"
+    assert command_lines([row], LOADS, "pays")[0][2] == "--project=pays"
 
 
 def test_status_shows_the_batches_as_a_table_and_as_json(run, loads, table):
@@ -241,6 +241,18 @@ def test_retry_loads_what_failed_waits_or_was_left_and_not_what_somebody_loads(r
     pipeline.calls.clear()
     assert run(*command, "--directory=gs://b/in/failed2/").code == 0
     assert pipeline.calls[0][-2] == "--input=gs://b/in/failed2/deep/_SUCCESS"
+
+
+def test_ctrl_c_ends_a_retry_and_not_only_the_first_of_its_loads(run, loads, table, pipeline):
+    for name, flags in (("a", FLAGS), ("b", json.dumps({"write_mode": "merge", "prefix": "gs://b/in/"}))):
+        loads.claim([batch(f"gs://b/in/{name}/")], "dead", dt.timedelta(seconds=-1), flags)
+    pipeline.codes = [130]
+    assert run("retry", f"--load_state_table={table}").code == 130
+    assert len(pipeline.calls) == 1
+    pipeline.calls.clear()
+    pipeline.codes = [1]
+    assert run("retry", f"--load_state_table={table}").code == 1
+    assert len(pipeline.calls) == 2, "a load that fails keeps no other from being tried"
 
 
 @pytest.mark.parametrize("command", ["status", "retry"])

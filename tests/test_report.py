@@ -88,7 +88,7 @@ def test_a_plan_without_an_estimate_makes_none_up() -> None:
 @pytest.mark.parametrize(("mode", "verb"), [("overwrite", "replaced"), ("skip", "left alone"), ("fail", "in the way")])
 def test_a_plan_says_what_happens_to_files_that_are_there(mode: str, verb: str) -> None:
     text = planned(write_mode=mode, existing={FIRST: 2}, occupied={FIRST})
-    assert f"1 partitions would be {verb} (--write_mode {mode})" in text
+    assert f"1 partition would be {verb} (--write_mode {mode})" in text
     assert f"{verb}, has 2 now" in text
     assert "no rows any more" not in text
 

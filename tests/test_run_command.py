@@ -66,6 +66,14 @@ def test_flags_for_a_window_take_the_place_of_a_jobs_own(command, pipelines, lau
     assert not any(word.startswith("--period") for word in pipelines.calls[0][1])
 
 
+def test_a_flag_without_a_value_is_not_given_here_and_on_dataflow(command, pipelines, launching):
+    own = {"source_table": "p.d.t", "output": "gs://b/e", "period": "202401"}
+    launching.write({"fixed": {"pipeline": "bigquery_to_avro", "parameters": own}})
+    for target in ("local", "dataflow"):
+        words = ("plan", "fixed", "--period=", f"--target={target}", f"--launch_config={launching.config}", "--json")
+        assert command(*words).document["parameters"]["period"] == "202401", target
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -193,6 +201,15 @@ def test_a_job_that_is_done_without_its_run_having_succeeded_is_a_failure(comman
     ended = command(*on_dataflow(launching, "measurements", "--period=202503"))
     assert ended.code == 1
     assert "the bucket is gone" in ended.out
+
+
+def test_an_error_that_a_job_got_over_is_none_of_its_run(command, launching):
+    launching.end_jobs(message="a bundle failed, and is tried again")
+    ended = command(*on_dataflow(launching, "measurements", "--period=202503", "--json"))
+    assert (ended.code, ended.document["state"], ended.document["error"]) == (0, "SUCCESS", "")
+    record = launching.folder / "launches" / f"{launching.api.jobs[0].name}.json"
+    assert json.loads(record.read_text())["error"] == ""
+    assert "error   a bundle failed" in ended.err, "it is among what the job says"
 
 
 def test_a_launch_that_has_to_wait_is_asked_for_again(command, launching):

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 import shlex
 import time
+from dataclasses import replace
 
 import pytest
 from google.cloud.bigquery import SchemaField, Table
 
 from tests.recorded_runs import DAY, MINUTE, NOON, SFTP, Ledgers, batch, delivered, exported, fetched, loaded
+from tests.servers.bigquery_calls import refuse
+from tests.servers.bigquery_proxy import BigQueryProxy
 from wharf.connectors import bigquery
 from wharf.connectors.ledger import RunLedger
-from wharf.connectors.run_history import Position
+from wharf.connectors.run_history import Position, RunHistory
 from wharf.launch.cli import make_parser
 from wharf.launch.parser import parse
+from wharf.model.errors import UsageError
 from wharf.model.launching.runs import Run
 from wharf.model.loading import state as loading
 
@@ -392,6 +397,19 @@ def test_a_fetch_whose_job_died_gives_its_api_free(ledgers):
     with ledgers.fetches.held("acme/xero", "r2", DAY):
         pass
     dead.gen.close()
+
+
+@pytest.mark.parametrize("record", ["export", "fetch"])
+def test_a_ledger_that_may_not_be_written_is_named(stack, ledgers, record):
+    if record == "export":
+        ledgers.export(exported("e1", NOW, "RUNNING", job_id="j"))
+    else:
+        ledgers.fetch(fetched("f1", began=NOW, status="RUNNING", job_id="j"))
+    with BigQueryProxy(stack.endpoints.bigquery) as proxy:
+        client = replace(stack.endpoints, bigquery=proxy.url).bigquery_client(stack.project)
+        proxy.on(lambda call: bool(re.match(r"\s*(MERGE|UPDATE)", call.sql)), refuse(403, "accessDenied"))
+        with pytest.raises(UsageError, match="job j: no permission"):
+            RunHistory(client, ledgers.tables).fail_job("j", "it died")
 
 
 def test_an_export_is_repeated_with_its_window_on_the_clock_of_its_zone(ledgers):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from tests.servers.storage_api import StorageApi
 from tests.servers.token_issuer import CALLER, TokenIssuer
 from tests.serving import NO_BIGQUERY, SERVED, Process, push, serving
 from wharf.connectors.endpoints import Endpoints
+from wharf.launch.service import connections, edge
 from wharf.launch.service.identity_tokens import IdentityTokens
 
 AUDIENCE = "https://wharf.example"
@@ -90,6 +93,40 @@ def test_a_length_that_is_no_number_is_refused(client: httpx.Client, length: str
         assert connection.recv(4096)[:12] in {b"HTTP/1.1 400", b"HTTP/1.1 413"}
 
 
+def ended(connection: socket.socket) -> bytes:
+    """Everything that comes until the service closes the connection."""
+    return b"".join(iter(lambda: connection.recv(65_536), b""))
+
+
+def test_headers_without_end_are_refused(client: httpx.Client) -> None:
+    with socket.create_connection((client.base_url.host, client.base_url.port or 80), timeout=10) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: here\r\nX: ")
+        with contextlib.suppress(OSError):
+            for _ in range(500):
+                connection.sendall(b"x" * 65_536)
+        with contextlib.suppress(ConnectionResetError):
+            assert b"200 OK" not in ended(connection)
+
+
+@pytest.mark.parametrize(
+    ("sent", "answered"),
+    [
+        (b"", b""),
+        (b"GET /health HTTP/1.1\r\nHost: here\r\n", b""),
+        (b"GET /health HTTP/1.1\r\nHost: here\r\n\r\nGET", b"HTTP/1.1 200 OK"),
+        (b"POST /run HTTP/1.1\r\nHost: here\r\nContent-Length: 9\r\n\r\n{", b"HTTP/1.1 408 Request Timeout"),
+    ],
+)
+def test_who_does_not_go_on_is_not_waited_for(
+    client: httpx.Client, sent: bytes, answered: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "LONGEST_HEAD", 0.3)
+    monkeypatch.setattr(edge, "LONGEST_BODY", 0.3)
+    with socket.create_connection((client.base_url.host, client.base_url.port or 80), timeout=3) as connection:
+        connection.sendall(sent)
+        assert ended(connection).partition(b"\r\n")[0] == answered
+
+
 def test_a_chunked_body_is_refused_once_it_is_too_large(client: httpx.Client) -> None:
     sent = 0
 
@@ -124,13 +161,31 @@ def test_a_chunked_body_is_refused_once_it_is_too_large(client: httpx.Client) ->
         (b'{"period": ' + b"9" * 10_000 + b"}", "the body: holds a number or a nesting too large"),
         (b'{"period": NaN}', "period: must be text"),
         (b'{"period": 1e999}', "period: must be text"),
-        (b'{"name": "\\ud800"}', "name: there is no job"),
+        (b'{"name": "\\ud800"}', "the body: holds half a character"),
         (b'{"name": "\\u0000"}', "name: there is no job"),
+        (b'{"x": ["\\udfff"]}', "the body: holds half a character"),
     ],
 )
 def test_json_of_a_strange_kind_is_refused(client: httpx.Client, content: bytes, text: str) -> None:
     answer = post(client, content)
     assert (answer.status_code, text in answer.json()["error"]) == (400, True), answer.text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"{" + b",".join(b'"%d":0' % number for number in range(90_000)) + b"}",
+        b"{" + b",".join(b'"%d":0' % number for number in range(90_000)) + b',"0":0}',
+        b'{"' + b"period" * 170_000 + b'": 0}',
+        b'{"name": "' + b"measurement" * 90_000 + b'"}',
+    ],
+    ids=["keys", "a key twice", "a long key", "a long name"],
+)
+def test_a_body_of_a_mebibyte_is_judged_at_once_and_not_sent_back(client: httpx.Client, content: bytes) -> None:
+    began = time.monotonic()
+    answer = post(client, content)
+    assert time.monotonic() - began < 3, "nobody else is served meanwhile"
+    assert (answer.status_code, len(answer.content) < 5_000) == (400, True)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +218,13 @@ def test_a_page_of_another_site_launches_nothing(client: httpx.Client, dataflow:
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("GET", "/nothing", 404), ("GET", "/export", 405), ("DELETE", "/runs", 405), ("GET", "/docs", 404)],
+    [
+        ("GET", "/nothing", 404),
+        ("GET", "/export", 405),
+        ("DELETE", "/runs", 405),
+        ("GET", "/docs", 404),
+        ("GET", "/runs/", 404),  # a redirection would go to the host that the caller named
+    ],
 )
 def test_what_there_is_not_is_told_as_json(client: httpx.Client, method: str, path: str, status: int) -> None:
     answer = client.request(method, path)

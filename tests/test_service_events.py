@@ -114,6 +114,8 @@ def test_every_form_of_a_changed_job_is_read(form: str) -> None:
         ({}, structured(FINALIZED, MARKER | {"name": ""}), "data.name: is missing"),
         ({}, structured(FINALIZED, MARKER | {"bucket": None}), "data.bucket: is missing"),
         ({}, structured(FINALIZED, MARKER | {"generation": "x"}), "data.generation: is no number"),
+        ({}, structured(FINALIZED, MARKER | {"generation": "9" * 5_000}), "data.generation: is no number"),
+        ({}, structured(FINALIZED, MARKER | {"generation": "\u0661"}), "data.generation: is no number"),
         ({}, {"message": {}}, "message.messageId: Field required"),
         ({}, envelope({"a": 1}), "this is no event"),
         ({}, envelope(envelope(MARKER)), "message.data: is an envelope again"),

@@ -83,6 +83,15 @@ def test_two_instances_that_get_the_same_message_make_one_job(
     assert len(dataflow.jobs) == 1
 
 
+def test_what_the_caller_will_repeat_is_no_alarm(
+    url: str, dataflow: DataflowApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    dataflow.fail(429, message="Quota exceeded")
+    with caplog.at_level("INFO"):
+        assert httpx.post(f"{url}/pubsub", json=MESSAGE).status_code == 503
+    assert [each.levelname for each in caplog.records if "Quota exceeded" in each.message] == ["WARNING"]
+
+
 @pytest.mark.parametrize(("status", "message"), [(429, ""), (503, ""), (500, ""), (403, "Quota exceeded for jobs")])
 def test_a_launch_that_dataflow_has_no_room_for_is_left_to_the_callers_retry(
     url: str, dataflow: DataflowApi, status: int, message: str

@@ -87,6 +87,8 @@ def test_runs_are_narrowed_by_what_is_asked(client: httpx.Client, query: dict[st
         ({"pipeline": "bigquery_to_arvo"}, "pipeline"),
         ({"status": "DEAD"}, "status"),
         ({"day": "yesterday"}, "day"),
+        ({"day": "9999-12-31"}, "day"),
+        ({"day": "0"}, "day"),
         ({"limit": 0}, "limit"),
         ({"limit": 1001}, "limit"),
         ({"limit": "many"}, "limit"),
@@ -106,7 +108,9 @@ def test_a_run_is_shown_with_its_files(client: httpx.Client) -> None:
     assert shown["launch"] is None
 
 
-@pytest.mark.parametrize("run_id", ["nothing", "%2e%2e%2fetc", "a%00b", "x" * 2_000, "m-0123456789abcdef"])
+@pytest.mark.parametrize(
+    "run_id", ["nothing", "%2e%2e%2fetc", "a%00b", "x" * 2_000, "m-0123456789abcdef", "m" * 300 + "-0123456789abcdef"]
+)
 def test_a_run_that_there_is_not_is_not_found(client: httpx.Client, run_id: str) -> None:
     answer = client.get(f"/runs/{run_id}")
     assert answer.status_code == 404, answer.text

@@ -142,6 +142,21 @@ def test_retry_of_an_export_runs_it_again(command, ran, pipelines):
     assert ended.err.startswith("=> wharf run bigquery_to_avro --")
 
 
+def test_retry_is_paid_by_the_project_that_it_names(command, ran, launching, pipelines):
+    words = (f"--launch_config={ran.config}", f"--project={launching.project}")
+    assert command("retry", "e1", *words, "--target=local").code == 0
+    assert f"--project={launching.project}" in pipelines.calls[0][1]
+    failed = loaded(batch(), NOW - MINUTE, "FAILED")
+    launching.ledgers.load(failed)
+    of_files = (f"--launch_config={launching.config}", "--project=pays")
+    assert command("retry", failed["batch_id"], f"--launch_config={launching.config}").code == 0
+    assert command("retry", failed["batch_id"], *of_files).code == 0
+    assert ["--project=pays" in words for _, words in pipelines.calls[1:]] == [False, True]
+    launching.end_jobs()
+    on_dataflow = command("retry", "e1", *words, "--target=dataflow")
+    assert "unknown flag" not in on_dataflow.err, "there the launch configuration says who pays"
+
+
 def test_retry_of_a_batch_loads_it(command, launching, pipelines):
     failed = loaded(batch(), NOW - MINUTE, "FAILED")
     launching.ledgers.load(failed)

@@ -11,7 +11,7 @@ import pytest
 from apache_beam.internal.gcp import auth
 from apache_beam.utils import retry
 
-from pipelines import files_to_bigquery, running
+from pipelines import command_line, files_to_bigquery
 from tests.end_to_end.dataflow import PIPELINES, SECRETS, STREAMING, Dataflow, dataflow_of
 from tests.end_to_end.process import Finished
 from tests.servers.webhook import Webhook
@@ -234,7 +234,7 @@ def test_options_that_dataflow_would_refuse_are_refused_before_anything_is_claim
 def test_a_streaming_job_can_be_updated_though_its_steps_were_renamed(dataflow, googles_own):
     words = [*dataflow.flags, *dataflow.parameters(STREAMING), "--update", '--transform_name_mapping={"Old": "Load"}']
     job, _ = files_to_bigquery.job_of(words)
-    running.check(job.options)
+    command_line.check(job.options)
 
 
 def test_a_runner_that_does_not_exist_is_refused_before_anything_is_claimed(dataflow):

@@ -11,7 +11,7 @@ import apache_beam as beam
 import pytest
 from google.cloud.bigquery import SchemaField
 
-from pipelines.running import IN_PROCESS
+from pipelines.command_line import IN_PROCESS
 from tests.end_to_end.loads import Loads, csv_of
 from tests.end_to_end.process import Finished
 from tests.servers.bigquery_calls import Call, Dropped

@@ -237,6 +237,6 @@ def test_a_plan_tells_of_rows_that_are_never_exported_and_of_those_above_the_wat
     add((21, 25))
     ended = delivery.run("--export_name=news", "--plan")
     assert (ended.code, ended.err) == (0, "")
-    assert "1 rows without a value in moment are never exported" in ended.out
+    assert "1 row without a value in moment: never exported" in ended.out
     assert f"watermark    {marks(20)['by_moment']}\n" in ended.out
     assert "rows         1\n" in ended.out

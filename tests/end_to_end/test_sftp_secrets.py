@@ -11,7 +11,7 @@ import apache_beam as beam
 import pytest
 
 from pipelines.bigquery_to_sftp import Job, build
-from pipelines.running import beam_options
+from pipelines.command_line import beam_options
 from pipelines.sftp_export_run import Ready, resolve, take
 from tests.end_to_end.dataflow import unpacked
 from tests.servers import mail_server, webhook

@@ -10,8 +10,7 @@ there, JOB_STATE_QUEUED, before its launcher has started. jobs.list with a name 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,8 +22,6 @@ from wharf.model.errors import RunFailed, UsageError
 from wharf.model.launching.environment import Environment
 from wharf.model.launching.errors import AlreadyRunning, LaunchBusy
 from wharf.model.launching.record import CANCELLED, FAILED, SUCCESS
-
-__all__ = ["AlreadyRunning", "Dataflow", "JobMessage", "JobState", "LaunchBusy", "open_dataflow"]
 
 _PUBLIC = "https://dataflow.googleapis.com"
 _LONGEST_ERROR = 2_000
@@ -71,13 +68,6 @@ def launch_parameter(
         "parameters": dict(parameters),
         "environment": environment.as_request,
     }
-
-
-@asynccontextmanager
-async def open_dataflow(endpoints: Endpoints, project: str, region: str) -> AsyncIterator[Dataflow]:
-    """The API with connections of its own."""
-    async with GoogleHttp() as http:
-        yield Dataflow(http, endpoints, project, region)
 
 
 class Dataflow:

@@ -23,6 +23,9 @@ the two finds that the record has another job, and cancels its own, which has no
 **Who asked.** A record keeps the keys of the requests that asked for it. A key that comes again (Pub/Sub delivers
 again, a client repeats) gets the same run, whatever became of it. A new key, or a request without one, gets the run
 that is active; if that has ended well and is the run of a window, that run too; if it has ended badly, another attempt.
+
+**Another attempt.** A job that died has left its runs RUNNING in the ledgers, with a lease of a day: they would refuse
+the next attempt. So they are failed first, and the record becomes the next attempt's only then.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ import re
 import time
 import uuid
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
@@ -50,7 +54,7 @@ from wharf.model.launching.record import ACCEPTED, ENDS, FAILED, LAUNCHED, SUCCE
 
 _FRESH = 5.0  # for how long what is known of a run is good enough to answer a request like the last one
 _REMEMBERED = 10_000  # runs
-_JOB_NAME = re.compile(r"(.*-[0-9a-f]{16})(?:-[1-9]\d*)?")
+_JOB_NAME = re.compile(r"([a-z][a-z0-9-]{0,45}-[0-9a-f]{16})(?:-[1-9][0-9]{0,4})?")
 
 
 class Launched(NamedTuple):
@@ -88,16 +92,23 @@ class _Known(NamedTuple):
 class Launcher:
     """The launches of a configuration, inside an `async with` block.
 
-    `lease`: seconds for which another launcher may be at work; a request to Dataflow is given up after 20. `patience`:
-    seconds for which a request waits for it.
+    `fail_job(job_id, why)` records the runs of a job that died as FAILED; it is called in a thread. `lease`: seconds
+    for which another launcher may be at work; a request to Dataflow is given up after 20. `patience`: seconds for which
+    a request waits for it.
     """
 
     dataflow: Dataflow
 
     def __init__(
-        self, config: LaunchConfig, endpoints: Endpoints, *, lease: float = 30.0, patience: float = 5.0
+        self,
+        config: LaunchConfig,
+        endpoints: Endpoints,
+        *,
+        fail_job: Callable[[str, str], object] | None = None,
+        lease: float = 30.0,
+        patience: float = 5.0,
     ) -> None:
-        self._config, self._endpoints = config, endpoints
+        self._config, self._endpoints, self._fail_job = config, endpoints, fail_job
         self._lease, self._patience = lease, patience
         self._owner = f"{machine.process()} {uuid.uuid4().hex[:8]}"
         self._flights: dict[str, _Flight] = {}
@@ -203,6 +214,8 @@ class Launcher:
         is_done = record.state in {SUCCESS, LAUNCHED} and launch.is_once
         if is_done and not launch.force:
             return await self._note(held, record, flight)
+        if self._fail_job and record.state != SUCCESS:
+            await asyncio.to_thread(self._fail_job, record.job_id, record.error or f"job {record.job_id} is over")
         again = await self._records.replace(held, record.again(launch, self._owner, _now()).with_keys(flight.keys))
         return await self._begin(again, flight, is_fresh=True) if again else None
 
@@ -235,6 +248,8 @@ class Launcher:
             # Another launcher took the attempt over while we were at it; the job it looks for is this one.
         if is_new and held.record.job_id != job_id:
             await self._jobs.cancel_second(job_id)
+        if held.record.state == ACCEPTED:
+            raise LaunchBusy(f"{record.run_id}: another launcher begins the next attempt; try again", 1.0)
         return Launched.of(held.record)
 
     async def _give_up(self, held: Held, error: str) -> None:

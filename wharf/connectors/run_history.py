@@ -80,15 +80,14 @@ class RunHistory:
         found = self._page(["run_id = @run"], {"run": run_id} | _between(None, None), 1)
         return found[0] if found else None
 
-    def of_job(self, job_id: str) -> list[Run]:
-        """The runs that a job does the work of, if they began in the last 60 days."""
-        since = (dt.datetime.now(dt.UTC) - _LONGEST_JOB).date()
-        return self._page(["job_id = @job"], {"job": job_id} | _between(since, None), 1_000)
+    def of_job(self, job_id: str, since: dt.date | None = None) -> list[Run]:
+        """The runs that a job does the work of, if they began in the last 60 days, or after `since`."""
+        values = {"job": job_id} | _between(min(_recently(), since or dt.date.max), None)
+        return self._page(["job_id = @job"], values, 1_000)
 
     def known_jobs(self, job_ids: Collection[str]) -> set[str]:
         """Those jobs that have recorded a run in the last 60 days."""
-        since = (dt.datetime.now(dt.UTC) - _LONGEST_JOB).date()
-        values = {"jobs": " ".join(job_ids)} | _between(since, None)
+        values = {"jobs": " ".join(job_ids)} | _between(_recently(), None)
         found = self._page(["job_id IN UNNEST(SPLIT(@jobs, ' '))"], values, 10_000) if job_ids else []
         return {run.job_id for run in found}
 
@@ -128,18 +127,19 @@ class RunHistory:
             rows = bigquery.rows(self._client, sql, {"run": run.run_id, "began": run.started_at})
         return rows[0] if rows else {}
 
-    def fail_job(self, job_id: str, message: str) -> list[Run]:
-        """Record the runs of a job that died as FAILED, but for those that have ended. -> those that had not.
+    def fail_job(self, job_id: str, message: str, since: dt.date | None = None) -> list[Run]:
+        """Record the runs `of_job`, which died, as FAILED, but for those that have ended. -> those that had not.
 
         Batches of files are left to their lease of some minutes. Their `job_id` is BigQuery's, whose job may still
         succeed; and the next run takes up what a dead loader left, but leaves what is FAILED to `wharf retry`.
         """
-        failed = [run for run in self.of_job(job_id) if _is_open(run)]
-        for run in failed:
-            if run.pipeline == FETCHING:
-                self._fail_fetch(run, message)
-            else:
-                RunLedger(self._client, _ledger_of(run)).fail(run.run_id, message)
+        failed = [run for run in self.of_job(job_id, since) if _is_open(run)]
+        with bigquery.translated(f"the runs of job {job_id}"):
+            for run in failed:
+                if run.pipeline == FETCHING:
+                    self._fail_fetch(run, message)
+                else:
+                    RunLedger(self._client, _ledger_of(run)).fail(run.run_id, message)
         now = [self.run(run.run_id) for run in failed]
         return [run for run in now if run and run.status == FAILED]
 
@@ -236,6 +236,11 @@ def _narrowed(**given: str) -> tuple[list[str], dict[str, Any]]:
     """Conditions on columns, and their parameters."""
     wanted = {column: value for column, value in given.items() if value}
     return [f"{column} = @{column}" for column in wanted], dict(wanted)
+
+
+def _recently() -> dt.date:
+    """The first day on which a job that is at work may have begun."""
+    return (dt.datetime.now(dt.UTC) - _LONGEST_JOB).date()
 
 
 def _between(since: dt.date | None, until: dt.date | None) -> dict[str, Any]:

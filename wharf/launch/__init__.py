@@ -1,1 +1,1 @@
-"""The `wharf` command: one module per command group."""
+"""The `wharf` command: its commands, what they do, and the service that launches."""

@@ -1,6 +1,6 @@
 """The `wharf` command: finds the command, runs it, turns errors into one line and an exit code.
 
-A command group is a module of this package with `register(commands)`. Such a module imports the standard
+A module of `wharf.launch.commands` adds its commands with `register(commands)`. It imports the standard
 library only, and what a command needs inside the function that runs it: `wharf --help` stays instant, and a
 command works without the packages of another.
 """
@@ -14,11 +14,25 @@ import sys
 from collections.abc import Sequence
 
 from wharf import __version__
-from wharf.launch import backfill, cancel, completion, config, demo, local, run, runs, serve, sftp, status, templates
+from wharf.launch.commands import (
+    backfill,
+    cancel,
+    completion,
+    config,
+    demo,
+    local,
+    retry,
+    run,
+    serve,
+    sftp,
+    status,
+    templates,
+    verify,
+)
 from wharf.launch.parser import Parser, add_command, parse
 from wharf.model.errors import UsageError, WharfError
 
-_GROUPS = (run, cancel, status, runs, backfill, config, sftp, serve, templates, local, demo, completion)
+_GROUPS = (run, cancel, status, verify, retry, backfill, config, sftp, serve, templates, local, demo, completion)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -50,8 +50,8 @@ def make_app(config: LaunchConfig, endpoints: Endpoints, tokens: IdentityTokens 
 
     Raises: google.auth.exceptions.GoogleAuthError without usable credentials for BigQuery.
     """
-    launcher = Launcher(config, endpoints)
     history = RunHistory(endpoints.bigquery_client(config.project), config.tables)
+    launcher = Launcher(config, endpoints, fail_job=history.fail_job)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -64,6 +64,7 @@ def make_app(config: LaunchConfig, endpoints: Endpoints, tokens: IdentityTokens 
         version=__version__,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # it would send callers to whatever host they named
         telemetry=_NO_TELEMETRY,
         lifespan=lifespan,
         exception_handlers={

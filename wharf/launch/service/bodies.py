@@ -115,6 +115,7 @@ _PROBLEMS = {
     401: "No identity token, or none that holds",
     403: "The caller is not allowed",
     404: "There is no such run",
+    408: "The body comes too slowly",
     413: "The body is too large",
     415: "The body is not JSON",
     500: "Something went wrong that the caller cannot mend",

@@ -1,10 +1,11 @@
-"""What every request passes first and every answer last: its id, who calls, how large it may be, and faults.
+"""What every request passes first and every answer last: its id, who calls, how large and slow it may be, and faults.
 
 A request that is refused here has not been read.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import secrets
@@ -18,6 +19,7 @@ from wharf.launch.service.logs import REQUEST, Request
 from wharf.launch.service.problems import Refusal, answer
 
 LARGEST_BODY = 1 << 20  # bytes; a Pub/Sub push is far below
+LONGEST_BODY = 30.0  # seconds until all of it has come
 OPEN = {"/health", "/openapi.json"}  # they tell nothing
 _log = logging.getLogger(__name__)
 
@@ -38,13 +40,21 @@ class Edge:
         request = Request(secrets.token_hex(8), f"{scope['method']} {scope['path']}", trace[0] if trace else "")
         former = REQUEST.set(request)
         has_begun, size = False, 0
+        deadline: float | None = asyncio.get_running_loop().time() + LONGEST_BODY
 
         async def receive_some() -> Message:
-            nonlocal size
-            message = await receive()
+            nonlocal size, deadline
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError:
+                text = f"the body has not come within {LONGEST_BODY:.0f} s"
+                raise Refusal(408, text, headers={"Connection": "close"}) from None
             size += len(message.get("body", b""))
             if size > LARGEST_BODY:
                 raise _too_large(f"more than {LARGEST_BODY:,}")
+            if not message.get("more_body"):
+                deadline = None  # what is received from now on is that the caller has left
             return message
 
         async def send_on(message: Message) -> None:

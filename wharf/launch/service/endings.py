@@ -8,6 +8,8 @@ import logging
 from collections.abc import Sequence
 from weakref import WeakValueDictionary
 
+from starlette.concurrency import run_in_threadpool
+
 from wharf.connectors import secrets
 from wharf.connectors.endpoints import Endpoints
 from wharf.connectors.launcher import Launcher
@@ -56,10 +58,10 @@ class Endings:
             died: Sequence[Run] = ()
             error = "" if end == SUCCESS else f"Dataflow job {job.id} ended as {job.state}: {self._page_of(job.id)}"
             if error:
-                died = await asyncio.to_thread(self._history.fail_job, job.id, error)
+                died = await run_in_threadpool(self._history.fail_job, job.id, error)
             # Of an earlier attempt nobody knows any more whether what was cancelled was its own job or a second one.
             if error and (died or (record and (is_attempt or end == FAILED))):
-                await asyncio.to_thread(self._tell, job, record, died, error)
+                await run_in_threadpool(self._tell, job, record, died, error)
             is_news = record and await self._launcher.ended(job.name, job.id, end, error, is_told=bool(error))
         return f"job {job.id}: {end}" if died or is_news else f"job {job.id}: {end}, as is known, or none of ours"
 

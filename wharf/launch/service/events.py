@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -77,7 +78,7 @@ def object_of(event: Event) -> Object | None:
     if event.type != FINALIZED:
         return None
     found = Object(*(_text(event.data, name, "data") for name in ("bucket", "name", "generation")))
-    if not found.generation.isdecimal():
+    if not re.fullmatch(r"[0-9]{1,19}", found.generation):
         raise Refusal(400, "data.generation: is no number", field="data.generation")
     return found
 

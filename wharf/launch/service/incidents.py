@@ -22,7 +22,7 @@ from wharf.model.launching.requests import storage_request
 
 _ANSWERS: dict[str, Any] = {
     "response_model": Noted,
-    "responses": problems(400, 401, 403, 413, 415, 503),
+    "responses": problems(400, 401, 403, 408, 413, 415, 503),
     "openapi_extra": described(Event),
 }
 _log = logging.getLogger(__name__)

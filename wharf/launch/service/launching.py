@@ -47,7 +47,7 @@ _OWN = {
 _ANSWERS: dict[str, Any] = {
     "status_code": 202,
     "response_model": Accepted,
-    "responses": problems(400, 401, 403, 413, 415, 503),
+    "responses": problems(400, 401, 403, 408, 413, 415, 503),
 }
 _log = logging.getLogger(__name__)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -82,6 +83,11 @@ def document(data: bytes, what: str = "the body") -> dict[str, Any]:
         raise Refusal(400, f"{what}: is not text in UTF-8") from None
     except DocumentError as error:
         raise Refusal(400, str(error)) from None
+    try:
+        # JSON can escape one half of a surrogate pair, which no API, log or URL takes.
+        json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise Refusal(400, f"{what}: holds half a character") from None
     if repeated:
         raise Refusal(400, f"{what}: {shown(repeated[0])} is given more than once", field=shown(repeated[0]))
     return found

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import logging
-import re
 from collections.abc import Iterable
 from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
 
 from wharf.connectors.launcher import Launcher
 from wharf.connectors.run_history import RunHistory
@@ -28,7 +28,8 @@ from wharf.model.launching.unsettled import unsettled
 _log = logging.getLogger(__name__)
 _RECENT = 50  # launches that are looked at
 _MOST_FILES = 1_000
-_LAUNCH_ID = re.compile(r"[a-z][a-z0-9-]*-[0-9a-f]{16}")
+# BigQuery's partitions, and Python's arithmetic, end somewhat further out.
+_Day = Annotated[dt.date, Field(ge=dt.date(2000, 1, 1), le=dt.date(2200, 12, 31))]
 _STATUS_OF = {ACCEPTED: WAITING, LAUNCHED: RUNNING, FAILED: RUN_FAILED, CANCELLED: RUN_FAILED}
 
 
@@ -89,11 +90,11 @@ def router(launcher: Launcher, history: RunHistory, pages: Pages) -> APIRouter:
         pipeline: Annotated[str, Query(description="only its runs", pattern=_one_of(PIPELINES))] = "",
         name: Annotated[str, Query(description="only what goes by this name")] = "",
         status: Annotated[str, Query(description="only runs of this status", pattern=_one_of(STATUSES))] = "",
-        day: Annotated[dt.date | None, Query(description="only runs that began on it (UTC)")] = None,
+        day: Annotated[_Day | None, Query(description="only runs that began on it (UTC)")] = None,
         limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
     ) -> Runs:
         asked = partial(history.runs, pipeline=pipeline, name=name, status=status, since=day, until=day, limit=limit)
-        found, records = await asyncio.gather(asyncio.to_thread(asked), recent(launcher))
+        found, records = await asyncio.gather(run_in_threadpool(asked), recent(launcher))
         open_ = [
             record
             for record in unsettled(records)
@@ -102,7 +103,7 @@ def router(launcher: Launcher, history: RunHistory, pages: Pages) -> APIRouter:
             and status in ("", _STATUS_OF.get(record.state))
             and day in (None, record.accepted_at.date())
         ]
-        known = await asyncio.to_thread(history.known_jobs, {record.job_id for record in open_ if record.job_id})
+        known = await run_in_threadpool(history.known_jobs, {record.job_id for record in open_ if record.job_id})
         return Runs(runs=found, launches=[ShownLaunch.of(record) for record in open_ if record.job_id not in known])
 
     @made.get(
@@ -113,16 +114,16 @@ def router(launcher: Launcher, history: RunHistory, pages: Pages) -> APIRouter:
     )
     async def run(request: Request, run_id: str) -> OneRun | Response:
         """JSON, or a page for a browser, which accepts HTML."""
-        record = await launcher.record(run_id) if _LAUNCH_ID.fullmatch(run_id) else None
-        runs = await asyncio.to_thread(history.of_job, record.job_id) if record and record.job_id else []
+        record = await launcher.record_of_job(run_id)  # by the run's id, or the name of one of its jobs
+        runs = await run_in_threadpool(history.of_job, record.job_id) if record and record.job_id else []
         if wants_page(request.headers.get("accept", "")):
-            return await asyncio.to_thread(pages.run, run_id, request.query_params, record, runs)
+            return await run_in_threadpool(pages.run, run_id, request.query_params, record, runs)
         if record:
             return OneRun(runs=runs, launch=ShownLaunch.of(record), files=[])
-        found = await asyncio.to_thread(history.run, run_id)
+        found = await run_in_threadpool(history.run, run_id)
         if not found:
             raise Refusal(404, f"there is no run {run_id!r}; GET /runs lists them")
-        files = await asyncio.to_thread(history.files, found, _MOST_FILES)
+        files = await run_in_threadpool(history.files, found, _MOST_FILES)
         return OneRun(runs=[found], launch=None, files=files)
 
     return made

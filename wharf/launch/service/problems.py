@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse
 
 from wharf.launch.service.logs import REQUEST
 
+_LONGEST = 2_000  # characters of what a caller sent are enough to tell it by
 _log = logging.getLogger(__name__)
 
 
@@ -26,12 +27,18 @@ class Refusal(Exception):
 
     def __init__(self, status: int, text: str, *, field: str = "", headers: Mapping[str, str] | None = None) -> None:
         super().__init__(text)
-        self.status, self.text, self.field, self.headers = status, text, field, dict(headers or {})
+        self.status, self.headers = status, dict(headers or {})
+        self.text, self.field = _shortened(text), _shortened(field)
 
 
 def answer(refusal: Refusal) -> JSONResponse:
-    """`refusal` as a `Problem`, which the logs tell of too."""
-    _log.log(logging.WARNING if refusal.status < 500 else logging.ERROR, "%s: %s", refusal.status, refusal.text)
+    """`refusal` as a `Problem`, which the logs tell of too.
+
+    An ERROR calls somebody out of bed (deploy/terraform/monitoring.tf). What is tried again does not: if it never
+    succeeds, the dead letters and the schedule that gives up will.
+    """
+    level = logging.ERROR if refusal.status >= 500 and refusal.status != 503 else logging.WARNING
+    _log.log(level, "%s: %s", refusal.status, refusal.text)
     request = REQUEST.get()
     content = {"error": refusal.text, "field": refusal.field, "request_id": request.id if request else ""}
     return JSONResponse(
@@ -39,3 +46,7 @@ def answer(refusal: Refusal) -> JSONResponse:
         status_code=refusal.status,
         headers=refusal.headers,
     )
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

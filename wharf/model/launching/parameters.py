@@ -12,6 +12,8 @@ from wharf.model.flags import nearest
 from wharf.model.launching.pipelines import pipeline_named
 from wharf.model.loading.settings import LoadSettings
 
+WINDOW = ("when_read_from", "when_read_to", "period")  # of which a run has one
+
 
 def checked(pipeline: str, parameters: Mapping[str, str], *, remote: bool = False) -> dict[str, str]:
     """`parameters` if they are flags of the pipeline's template and each value is allowed; without empty ones.
@@ -28,6 +30,13 @@ def checked(pipeline: str, parameters: Mapping[str, str], *, remote: bool = Fals
         if value:
             found[name] = flags[name].check(value, remote=remote)
     return found
+
+
+def overridden(own: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    """A job's `own` parameters with those `given` in their place; one window takes the place of another one."""
+    if not given.keys().isdisjoint(WINDOW):
+        own = {name: value for name, value in own.items() if name not in WINDOW}
+    return {**own, **given}
 
 
 def complete(pipeline: str, parameters: Mapping[str, str], *, project: str, now: dt.datetime) -> AvroExport | None:

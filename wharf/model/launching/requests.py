@@ -16,13 +16,13 @@ from wharf.model.json_document import kind
 from wharf.model.launching.config import LaunchConfig
 from wharf.model.launching.environment import Job
 from wharf.model.launching.launch import Launch
-from wharf.model.launching.parameters import checked, complete, day, with_input, without_dashes
+from wharf.model.launching.parameters import WINDOW, checked, complete, day, overridden, with_input, without_dashes
+from wharf.model.launching.pipelines import pipeline_named
 from wharf.model.loading.flags import FLAGS as _LOAD_FLAGS
 from wharf.model.loading.landing import fixed_prefix
 from wharf.model.loading.notifications import FINALIZED, Notification
 from wharf.model.windows import Window
 
-_WINDOW = ("when_read_from", "when_read_to", "period")
 _DEFAULT_JOB = "default"
 _MARKER = next(flag.default for flag in _LOAD_FLAGS if flag.name == "success_file")
 
@@ -58,13 +58,16 @@ def request_of(
     """
     job = config.job(job_name)
     asked = checked(job.pipeline, parameters, remote=True)
-    own = dict(job.parameters)
-    if not asked.keys().isdisjoint(_WINDOW):
-        own = {name: value for name, value in own.items() if name not in _WINDOW}
-    merged = {name: value for name, value in {**own, **asked}.items() if value}
+    defaults = {flag.name: flag.default for flag in pipeline_named(job.pipeline).flags}
+    # What says no more than a default makes no other run of it.
+    merged = {
+        name: value
+        for name, value in overridden(job.parameters, asked).items()
+        if value not in (defaults[name], "", "false")
+    }
     force = force or (asked.get("force") == "true")
     if "force" in asked:
-        del merged["force"]  # a forced run is the same run
+        merged.pop("force", None)  # a forced run is the same run
     merged = with_input(job.pipeline, merged)
     export = complete(job.pipeline, merged, project=config.project, now=now)
     window = ""
@@ -97,9 +100,9 @@ def export_request(config: LaunchConfig, body: Mapping[str, Any], *, now: dt.dat
 
     Raises: UsageError naming the field.
     """
-    _only(body, {*_WINDOW, "name", "force"})
+    _only(body, {*WINDOW, "name", "force"})
     job = _job(config, "bigquery_to_avro", _text(body, "name"))
-    parameters = {name: _text(body, name) for name in _WINDOW}
+    parameters = {name: _text(body, name) for name in WINDOW}
     return request_of(config, job.name, parameters, now=now, key=key, force=_switch(body, "force"))
 
 

@@ -8,11 +8,12 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
-from wharf.launch.asked import DATAFLOW
-from wharf.launch.backfill_steps import Step
-from wharf.launch.progress import say
+from wharf.launch.backfilling.steps import Step
+from wharf.launch.output import say
+from wharf.launch.running.request import DATAFLOW
 from wharf.model.errors import WharfError
 
 if TYPE_CHECKING:
@@ -35,19 +36,27 @@ class Outcome:
 def run_all(arguments: argparse.Namespace, todo: list[Step], outcomes: Mapping[Period, Outcome]) -> None:
     """Run the steps, and fill in what becomes of each period; an interruption ends those at work first."""
     say(f"{len(todo)} of {len(outcomes)} periods are to be done, {arguments.concurrency} at a time")
+    is_on_dataflow = arguments.target == DATAFLOW
+    work = _on_dataflow if is_on_dataflow else _here
     try:
-        if arguments.target == DATAFLOW:
-            from wharf.launch.backfill_on_dataflow import each_on_dataflow
-
-            asyncio.run(each_on_dataflow(todo, outcomes, arguments, work_off))
-        else:
-            from wharf.launch.backfill_here import run_here
-
-            asyncio.run(work_off(todo, outcomes, arguments, lambda step: run_here(step, force=arguments.repeat)))
+        asyncio.run(work(arguments, todo, outcomes))
     except KeyboardInterrupt:
-        goes_on = "jobs that were launched go on; " if arguments.target == DATAFLOW else ""
+        goes_on = "jobs that were launched go on; " if is_on_dataflow else ""
         say(f"interrupted: {goes_on}the same command goes on with what is not done")
         raise
+
+
+async def _on_dataflow(arguments: argparse.Namespace, todo: list[Step], outcomes: Mapping[Period, Outcome]) -> None:
+    from wharf.launch.backfilling.on_dataflow import open_jobs
+
+    async with open_jobs(todo[0].request, force=arguments.repeat) as run:
+        await work_off(todo, outcomes, arguments, run)
+
+
+async def _here(arguments: argparse.Namespace, todo: list[Step], outcomes: Mapping[Period, Outcome]) -> None:
+    from wharf.launch.backfilling.here import run_here
+
+    await work_off(todo, outcomes, arguments, partial(run_here, force=arguments.repeat))
 
 
 async def work_off(
@@ -73,6 +82,9 @@ async def work_off(
             if outcome.error and not arguments.keep_going:
                 waiting.clear()
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(min(arguments.concurrency, len(todo))):
-            group.create_task(work())
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(arguments.concurrency, len(todo))):
+                group.create_task(work())
+    except ExceptionGroup as errors:  # nothing that a run can be blamed for; one error says what to do
+        raise errors.exceptions[0] from errors

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from wharf.launch.asked import Asked
+from wharf.launch.running.request import RunRequest
 from wharf.model.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Step:
     """One run. `windows`: what it has to bring, by the name of the export."""
 
     period: Period
-    asked: Asked
+    request: RunRequest
     windows: Mapping[str, Window]
 
 
@@ -48,7 +48,7 @@ class Steps:
 
         windows = [window for step in self.steps for window in step.windows.values()]
         found = done_windows(
-            self.steps[0].asked.endpoints.bigquery_client(self.project),
+            self.steps[0].request.endpoints.bigquery_client(self.project),
             self.table,
             min(window.first_instant for window in windows),
             max(window.last_instant for window in windows),
@@ -76,21 +76,21 @@ def refuse_without_periods(pipeline: str) -> None:
         raise UsageError(f"{pipeline} {_REFUSED[pipeline]}")
 
 
-def steps_of(asked: Asked, start: str, end: str, every: str) -> Steps:
+def steps_of(request: RunRequest, start: str, end: str, every: str) -> Steps:
     """One run for each period from `start` to `end`; without `every` a pipeline's own periods.
 
     Raises: UsageError.
     """
-    pipeline = asked.pipeline.name
+    pipeline = request.pipeline.name
     refuse_without_periods(pipeline)
     for flag in WINDOW_FLAGS[pipeline]:
-        if flag in asked.parameters:
+        if flag in request.parameters:
             raise UsageError(f"--{flag}: a backfill gives each run its own; --from and --to say which there are")
     make = {"bigquery_to_avro": _exports, "bigquery_to_sftp": _deliveries}[pipeline]
-    return make(asked, start, end, every)
+    return make(request, start, end, every)
 
 
-def _exports(asked: Asked, start: str, end: str, every: str) -> Steps:
+def _exports(request: RunRequest, start: str, end: str, every: str) -> Steps:
     from wharf.model.avro_export import AvroExport
     from wharf.model.launching.periods import MONTH, periods
 
@@ -98,33 +98,35 @@ def _exports(asked: Asked, start: str, end: str, every: str) -> Steps:
     for period in periods(start, end, every or MONTH):
         window = period.window("UTC")
         flags = {"when_read_from": window.start.isoformat(), "when_read_to": window.end.isoformat()}
-        one = asked.with_parameters({"period": f"{period.start:%Y%m}"} if period.is_month else flags)
+        one = request.with_parameters({"period": f"{period.start:%Y%m}"} if period.is_month else flags)
         export = AvroExport.from_flags(one.values, project=one.project, now=dt.datetime.now(dt.UTC))
         steps.append(Step(period, one, {export.export_name: export.window}))
     assert export
     return Steps(steps, export.project, export.metadata_table, export.output)
 
 
-def _deliveries(asked: Asked, start: str, end: str, every: str) -> Steps:
+def _deliveries(request: RunRequest, start: str, end: str, every: str) -> Steps:
     from wharf.connectors.config import load_config
     from wharf.connectors.deliveries import deliveries_of
     from wharf.model import sftp_run
     from wharf.model.launching.periods import DAY, periods
 
     if every and every != DAY:
-        raise UsageError(f"--every {every}: {asked.pipeline.name} runs for a date; give --every {DAY}, or leave it out")
-    config = load_config(asked.values["config"], asked.endpoints)
-    exports = sftp_run.chosen(config.exports, asked.values["export_name"])
+        raise UsageError(
+            f"--every {every}: {request.pipeline.name} runs for a date; give --every {DAY}, or leave it out"
+        )
+    config = load_config(request.values["config"], request.endpoints)
+    exports = sftp_run.chosen(config.exports, request.values["export_name"])
     for export in exports:
         if export.export_type == "incremental":
             raise UsageError(
                 f"{export.name} is incremental: each of its runs sends what is new since the last one, so there is "
                 "nothing to repeat for a date; name the others with --export_name"
             )
-    deliveries = deliveries_of(config, asked.endpoints, asked.project)
+    deliveries = deliveries_of(config, request.endpoints, request.project)
     steps = []
     for period in periods(start, end, DAY):
         windows = {export.name: sftp_run.window(export, period.start) for export in exports}
-        dated = asked.with_parameters({"date": period.start.isoformat()})
+        dated = request.with_parameters({"date": period.start.isoformat()})
         steps.append(Step(period, dated, {name: window for name, window in windows.items() if window}))
     return Steps(steps, deliveries.project, deliveries.metadata, "")

@@ -6,7 +6,6 @@ Only `export NAME=value` lines go to standard output, for `eval "$(wharf local u
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shlex
 import signal
@@ -18,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from wharf.launch.output import print_lines, say
 from wharf.launch.parser import add_command, add_group
 from wharf.model.errors import UsageError, WharfError
 
@@ -75,15 +75,15 @@ def _up(arguments: argparse.Namespace) -> int:
     from wharf.local.stack import LocalStack
 
     try:
-        _say(f"starting the local stack in {arguments.dir}")
+        say(f"starting the local stack in {arguments.dir}")
         with LocalStack(arguments.dir, sftp=arguments.sftp, pubsub=arguments.pubsub) as stack:
             _print_exports(stack.environment)
-            _say("ready; Ctrl-C stops it")
+            say("ready; Ctrl-C stops it")
             while True:
                 time.sleep(0.5)
                 stack.check()
     except KeyboardInterrupt:
-        _say("stopped")
+        say("stopped")
         return 0
 
 
@@ -117,7 +117,7 @@ def _up_in_background(arguments: argparse.Namespace) -> int:
         supervisor.wait()
         raise
     _print_exports(facts["environment"])
-    _say(f"ready; `wharf local down --dir {directory}` stops it")
+    say(f"ready; `wharf local down --dir {directory}` stops it")
     return 0
 
 
@@ -126,7 +126,7 @@ def _down(arguments: argparse.Namespace) -> int:
 
     facts = claim.holder(arguments.dir)
     if facts is None:
-        _say(f"no local stack is running in {arguments.dir}")
+        say(f"no local stack is running in {arguments.dir}")
         return 0
     if "pid" not in facts:
         raise UsageError(f"the local stack in {arguments.dir} is still starting: try again in a few seconds")
@@ -137,7 +137,7 @@ def _down(arguments: argparse.Namespace) -> int:
         raise WharfError(f"the local stack in {arguments.dir} (process {pid}) does not stop")
     # Its data is at rest; the process itself ends a moment later, or stays as a zombie nobody collects.
     _soon(lambda: not _exists(pid), 2.0)
-    _say(f"stopped the local stack in {arguments.dir}")
+    say(f"stopped the local stack in {arguments.dir}")
     return 0
 
 
@@ -155,8 +155,7 @@ def _sql(arguments: argparse.Namespace) -> int:
     with bigquery.translated("the emulator"):
         rows = bigquery.rows(client, arguments.statement)
     if arguments.json:
-        for row in rows:
-            print(json.dumps(row, default=str))
+        print_lines(rows)
         return 0
     cells = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)] if rows else []
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -178,7 +177,7 @@ def _put(arguments: argparse.Namespace) -> int:
     if arguments.notify and not pubsub:
         raise UsageError(f"the local stack in {arguments.dir} has no Pub/Sub: start it with `wharf local up --pubsub`")
     for uri in put(arguments.files, arguments.target, endpoints.storage_client(), pubsub):
-        _say(uri)
+        say(uri)
     return 0
 
 
@@ -215,7 +214,3 @@ def _exists(pid: int) -> bool:
 def _print_exports(environment: Mapping[str, str]) -> None:
     for name, value in environment.items():
         print(f"export {name}={shlex.quote(value)}", flush=True)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

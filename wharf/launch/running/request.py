@@ -1,4 +1,4 @@
-"""What `wharf run`, `wharf plan` and `wharf backfill` are asked for: a pipeline or a job, where, with which flags."""
+"""What `wharf run`, `plan` and `backfill` are asked for: a pipeline or a job, where, with which flags."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from wharf.launch.launch_config import add_launch_config, named_launch_config
 from wharf.launch.parser import Parser, add_command, refuse
 from wharf.model.errors import UsageError
 
@@ -18,12 +19,11 @@ if TYPE_CHECKING:
     from wharf.model.launching.pipelines import Pipeline
 
 LOCAL, DATAFLOW = "local", "dataflow"
-ANY_JOB = "JOB"
-_WINDOW = {"period", "when_read_from", "when_read_to"}
+_ANY_JOB = "JOB"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class RunRequest:
     """A run that somebody asks for. `parameters` are what was given, before those that a job has in `config`."""
 
     pipeline: Pipeline
@@ -37,10 +37,10 @@ class Asked:
     @property
     def all_parameters(self) -> dict[str, str]:
         """What was given, and what the job says."""
+        from wharf.model.launching.parameters import overridden
+
         own = self.config.job(self.job).parameters if self.config and self.job else {}
-        if not _WINDOW.isdisjoint(self.parameters):  # one window takes the place of another one
-            own = {name: value for name, value in own.items() if name not in _WINDOW}
-        return {**own, **self.parameters}
+        return overridden(own, self.parameters)
 
     @property
     def values(self) -> dict[str, str]:
@@ -62,11 +62,11 @@ class Asked:
         pays = [f"--project={self.config.project}"] if self.config else []
         return [*flags, *pays, *self.beam]  # of two --project the last counts
 
-    def with_parameters(self, parameters: Mapping[str, str]) -> Asked:
+    def with_parameters(self, parameters: Mapping[str, str]) -> RunRequest:
         """The same with further parameters."""
         return replace(self, parameters={**self.parameters, **parameters})
 
-    def launch(self, *, key: str = "", force: bool = False) -> Launch:
+    def launch(self, *, force: bool = False) -> Launch:
         """The request for a job on Dataflow.
 
         Raises: UsageError.
@@ -74,11 +74,11 @@ class Asked:
         from wharf.model.launching.requests import request_of
 
         return request_of(
-            self.launch_config, self.launch_name, self.parameters, now=dt.datetime.now(dt.UTC), key=key, force=force
+            self.launch_config, self._launch_name, self.parameters, now=dt.datetime.now(dt.UTC), force=force
         )
 
     @property
-    def launch_name(self) -> str:
+    def _launch_name(self) -> str:
         """What the run is called among launches: the job, or the pipeline."""
         return self.job or self.pipeline.name.replace("_", "-")
 
@@ -91,7 +91,7 @@ class Asked:
         if self.job:
             return self.config
         job = Job(
-            name=self.launch_name, pipeline=self.pipeline.name, parameters={}, environment=self.config.environment
+            name=self._launch_name, pipeline=self.pipeline.name, parameters={}, environment=self.config.environment
         )
         return replace(self.config, jobs={**self.config.jobs, job.name: job})
 
@@ -125,10 +125,10 @@ def add_pipelines(
         leaf.set_defaults(rest=[])
     job = add_command(
         commands,
-        ANY_JOB,
+        _ANY_JOB,
         run,
         "a job of the launch configuration, by its name; flags replace its parameters",
-        usage=f"{command.prog} {ANY_JOB} [options] [flags of the job's pipeline] [Beam's options]",
+        usage=f"{command.prog} {_ANY_JOB} [options] [flags of the job's pipeline] [Beam's options]",
     )
     options(job)
     job.set_defaults(rest=[])
@@ -143,14 +143,7 @@ def add_target(command: Parser) -> None:
     add_launch_config(command)
 
 
-def add_launch_config(command: Parser) -> None:
-    """`--launch_config`."""
-    command.add_argument(
-        "--launch_config", metavar="FILE", help="jobs, and how they are launched: a path or gs:// (WHARF_LAUNCH_CONFIG)"
-    )
-
-
-def asked(arguments: argparse.Namespace) -> Asked:
+def requested(arguments: argparse.Namespace) -> RunRequest:
     """What a command line asks for.
 
     Raises: UsageError.
@@ -162,7 +155,7 @@ def asked(arguments: argparse.Namespace) -> Asked:
 
     name, on_dataflow = arguments.name, arguments.target == DATAFLOW
     is_job = name not in PIPELINES
-    config = configured(arguments, Endpoints.resolve()) if is_job or on_dataflow else None
+    config = named_launch_config(arguments, Endpoints.resolve()) if is_job or on_dataflow else None
     if is_job and (not config or name not in config.jobs):
         known = [*PIPELINES, *(config.jobs if config else ())]
         raise UsageError(
@@ -179,17 +172,17 @@ def asked(arguments: argparse.Namespace) -> Asked:
             "where the templates are"
         )
     pipeline = PIPELINES[config.jobs[name].pipeline if config and is_job else name]
-    parameters, beam = _flags(pipeline, arguments)
-    if "plan" in parameters:
+    given, beam = _flags(pipeline, arguments)
+    if "plan" in given:
         raise UsageError("--plan: `wharf plan` with the same words shows what a run would do")
-    checked(pipeline.name, parameters)
+    parameters = checked(pipeline.name, given)
     if on_dataflow and beam:
         refuse(arguments.parser, beam)
     endpoints = Endpoints.resolve(
         bigquery=parameters.get("bigquery_endpoint") or None,
         bigquery_storage=parameters.get("bigquery_storage_endpoint") or None,
     )
-    return Asked(
+    return RunRequest(
         pipeline=pipeline,
         job=name if is_job else "",
         target=arguments.target,
@@ -198,18 +191,6 @@ def asked(arguments: argparse.Namespace) -> Asked:
         config=config,
         endpoints=endpoints,
     )
-
-
-def configured(arguments: argparse.Namespace, endpoints: Endpoints) -> LaunchConfig | None:
-    """The launch configuration that a flag or the environment names.
-
-    Raises: UsageError that lists every mistake in it.
-    """
-    from wharf.connectors.endpoints import launch_config
-    from wharf.connectors.launch_config import load_launches
-
-    uri = arguments.launch_config or launch_config()
-    return load_launches(uri, endpoints) if uri else None
 
 
 def _flags(pipeline: Pipeline, arguments: argparse.Namespace) -> tuple[dict[str, str], list[str]]:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-import json
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from wharf.launch import loads
-from wharf.launch.asked import add_launch_config, configured
+from wharf.launch.launch_config import add_launch_config
+from wharf.launch.ledgers import batches
+from wharf.launch.ledgers.deliveries import open_deliveries
+from wharf.launch.ledgers.run_history import open_history
+from wharf.launch.output import print_lines, run_facts
 from wharf.launch.parser import add_command, count, day
 from wharf.model.errors import UsageError
-
-if TYPE_CHECKING:
-    from wharf.connectors.run_history import RunHistory
-    from wharf.model.launching.runs import Run
 
 _FILTERS = ("pipeline", "name", "status")
 
@@ -64,7 +61,7 @@ def _status(arguments: argparse.Namespace) -> int:
     if given := [name for name in _FILTERS if getattr(arguments, name)]:
         raise UsageError(f"--{given[0]} is a filter for all ledgers: leave out the one that you named, or the filter")
     if arguments.load_state_table:
-        return loads.status(arguments, since)
+        return batches.show_batches(arguments, since)
     return _of_one(arguments, since)
 
 
@@ -80,7 +77,7 @@ def _all(arguments: argparse.Namespace, since: dt.date) -> int:
         from wharf.model.launching.pipelines import pipeline_named
 
         pipeline_named(arguments.pipeline)
-    found = history(arguments).runs(
+    found = open_history(arguments).runs(
         pipeline=arguments.pipeline, name=arguments.name, status=wanted, since=since, limit=arguments.limit
     )
     if arguments.json:
@@ -94,44 +91,9 @@ def _all(arguments: argparse.Namespace, since: dt.date) -> int:
     return 0
 
 
-def history(arguments: argparse.Namespace) -> RunHistory:
-    """The runs in the ledgers of the launch configuration, or in the default ones of `--project`.
-
-    Raises: UsageError if nothing says which.
-    """
-    from wharf.connectors.endpoints import Endpoints, default_project
-    from wharf.connectors.run_history import RunHistory
-    from wharf.model.launching.config import default_tables
-
-    endpoints = Endpoints.resolve()
-    if config := configured(arguments, endpoints):
-        return RunHistory(endpoints.bigquery_client(arguments.project or config.project), config.tables)
-    project = arguments.project or default_project()
-    if not project:
-        raise UsageError(
-            "where are runs recorded? name a launch configuration with --launch_config or WHARF_LAUNCH_CONFIG, or "
-            "give --project for the default tables of that project"
-        )
-    return RunHistory(endpoints.bigquery_client(project), default_tables(project))
-
-
-def run_facts(run: Run) -> dict[str, Any]:
-    """A run for programs."""
-    from dataclasses import asdict
-
-    return asdict(run) | {"seconds": run.seconds}
-
-
-def print_lines(rows: Iterable[Mapping[str, Any]]) -> None:
-    """One JSON object a line."""
-    for row in rows:
-        print(json.dumps(row, default=str))
-
-
 def _of_one(arguments: argparse.Namespace, since: dt.date) -> int:
-    from wharf.connectors.deliveries import history as history_of_one
+    from wharf.connectors.deliveries import history
     from wharf.connectors.endpoints import Endpoints
-    from wharf.launch.runs import open_deliveries
     from wharf.model.report import history_table
     from wharf.model.schema import TableId
 
@@ -141,7 +103,7 @@ def _of_one(arguments: argparse.Namespace, since: dt.date) -> int:
     else:
         _, deliveries = open_deliveries(arguments)
         table, client = deliveries.metadata, deliveries.client
-    rows = history_of_one(client, table, since, arguments.export_name)
+    rows = history(client, table, since, arguments.export_name)
     if arguments.json:
         print_lines(rows)
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from wharf.launch.launch_config import named_launch_config
 from wharf.launch.parser import add_command
 
 _PORT = 8080
@@ -35,16 +36,13 @@ def _serve(arguments: argparse.Namespace) -> int:
 
     import uvicorn
 
-    from wharf.connectors.endpoints import Endpoints, launch_config, service_port
-    from wharf.connectors.launch_config import load_launches
+    from wharf.connectors.endpoints import Endpoints, service_port
     from wharf.launch.service import logs
     from wharf.launch.service.app import make_app
+    from wharf.launch.service.connections import Connection
     from wharf.launch.service.identity_tokens import GOOGLE_CERTS, IdentityTokens
     from wharf.model.errors import UsageError
 
-    uri = arguments.launch_config or launch_config()
-    if not uri:
-        raise UsageError("--launch_config is missing: name the file that says what can be launched")
     accounts = [each.strip() for each in arguments.service_accounts.split(",") if each.strip()]
     if accounts and not arguments.audience:
         raise UsageError("--service_accounts needs --audience: the URL that tokens are made out to")
@@ -52,13 +50,16 @@ def _serve(arguments: argparse.Namespace) -> int:
     if arguments.audience:
         tokens = IdentityTokens(arguments.audience, accounts, arguments.certs_url or GOOGLE_CERTS)
     endpoints = Endpoints.resolve()
-    config = load_launches(uri, endpoints)
+    config = named_launch_config(arguments, endpoints)
+    if not config:
+        raise UsageError("--launch_config is missing: name the file that says what can be launched")
     logs.configure(config.project)
     server = uvicorn.Server(
         uvicorn.Config(
             make_app(config, endpoints, tokens),
             host=arguments.host,
             port=arguments.port if arguments.port is not None else service_port() or _PORT,
+            http=Connection,
             log_config=None,
             access_log=False,
             server_header=False,

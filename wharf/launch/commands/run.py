@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-import importlib
 import io
 import json
 import sys
-from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
-from wharf.launch.asked import DATAFLOW, Asked, add_pipelines, add_target, asked
+from wharf.launch.output import print_result, say
 from wharf.launch.parser import Parser, add_group
-from wharf.launch.progress import say
-from wharf.launch.resolved import Resolved, resolve
+from wharf.launch.running.in_process import run_in_process
+from wharf.launch.running.preflight import Preflight, preflight
+from wharf.launch.running.request import DATAFLOW, add_pipelines, add_target, requested
 from wharf.model.errors import UsageError
 
 if TYPE_CHECKING:
@@ -63,61 +62,49 @@ def _add_plan_options(leaf: Parser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     if arguments.detach and arguments.target != DATAFLOW:
         raise UsageError("--detach goes with --target dataflow: a local run ends with the command")
-    wanted = resolve(asked(arguments))
-    say(wanted.text)
+    request = requested(arguments)
+    checked = preflight(request)
+    say(checked.text)
     if arguments.target == DATAFLOW:
-        from wharf.launch.run_on_dataflow import run_on_dataflow
+        from wharf.launch.running.on_dataflow import run_on_dataflow
 
-        return run_on_dataflow(wanted.asked, detach=arguments.detach, as_json=arguments.json)
+        return run_on_dataflow(request, detach=arguments.detach, as_json=arguments.json)
     began = dt.datetime.now(dt.UTC)
     with redirect_stdout(sys.stderr) if arguments.json else nullcontext():
-        code = _main(wanted.asked, wanted.asked.words)
+        code = run_in_process(request.pipeline.name, request.words)
     if arguments.json:
-        runs = _runs_of_this_process(wanted, began)
-        print_result({**wanted.facts, "exit_code": code}, runs)
+        print_result({**checked.facts, "exit_code": code}, _runs_of_this_process(checked, began))
     return code
 
 
 def _plan(arguments: argparse.Namespace) -> int:
-    request = asked(arguments)
-    wanted = resolve(request)
-    document = wanted.facts
+    request = requested(arguments)
+    checked = preflight(request)
+    facts, words = checked.facts, [*request.words, "--plan"]
     if request.target == DATAFLOW:
-        from wharf.launch.run_on_dataflow import launch_request
+        from wharf.launch.running.on_dataflow import launch_request
 
-        document["request"] = launch_request(request)
-    if not arguments.json:
-        print(wanted.text)
-        if "request" in document:
-            print(f"request     {json.dumps(document['request'], indent=2)}")
-        print(flush=True)
-        return _main(request, [*request.words, "--plan"])
-    said = io.StringIO()
-    with redirect_stdout(said):
-        code = _main(request, [*request.words, "--plan"])
-    print(json.dumps({**document, "plan": said.getvalue().splitlines()}, indent=2))
-    return code
-
-
-def print_result(facts: dict[str, Any], runs: Sequence[Run]) -> None:
-    """How a run ended, for programs."""
-    from wharf.launch.status import run_facts
-
-    print(json.dumps({**facts, "runs": [run_facts(run) for run in runs]}, indent=2, default=str))
+        facts["request"] = launch_request(request)
+    if arguments.json:
+        said = io.StringIO()
+        with redirect_stdout(said):
+            code = run_in_process(request.pipeline.name, words)
+        print(json.dumps({**facts, "plan": said.getvalue().splitlines()}, indent=2))
+        return code
+    print(checked.text)
+    if "request" in facts:
+        print(f"request     {json.dumps(facts['request'], indent=2)}")
+    print(flush=True)
+    return run_in_process(request.pipeline.name, words)
 
 
-def _main(request: Asked, words: Sequence[str]) -> int:
-    code: int = importlib.import_module(request.pipeline.module).main(list(words))  # by name: only this needs Beam
-    return code
-
-
-def _runs_of_this_process(wanted: Resolved, began: dt.datetime) -> list[Run]:
+def _runs_of_this_process(checked: Preflight, began: dt.datetime) -> list[Run]:
     """What is recorded since `began`; batches of files do not say which process loads them."""
     from wharf.connectors import machine
     from wharf.connectors.run_history import RunHistory
 
-    client = wanted.asked.endpoints.bigquery_client(wanted.project)
-    name = wanted.asked.pipeline.name
-    found = RunHistory(client, wanted.tables).runs(pipeline=name, since=began.date())
+    name = checked.request.pipeline.name
+    client = checked.request.endpoints.bigquery_client(checked.project)
+    found = RunHistory(client, checked.tables).runs(pipeline=name, since=began.date())
     own = {machine.process()} if name != "files_to_bigquery" else {run.job_id for run in found}
     return [run for run in found if run.started_at >= began and run.job_id in own]

@@ -6,7 +6,7 @@ import asyncio
 import datetime as dt
 from typing import TYPE_CHECKING
 
-from wharf.launch.progress import Say, say
+from wharf.launch.output import Say, say
 from wharf.model.errors import RunFailed
 
 if TYPE_CHECKING:
@@ -17,11 +17,12 @@ _SHORTEST, _LONGEST = 0.5, 10.0
 
 
 async def follow(dataflow: Dataflow, job_id: str, tell: Say = say) -> tuple[JobState, str]:
-    """Tell of each state and message of a job, a line each, until it has ended. -> the job, its last error message.
+    """Tell of each state and message of a job, a line each, until it has ended. -> the job, why it did not succeed.
 
     Raises: RunFailed if Dataflow does not know the job (any more).
     """
     from wharf.model.launching.errors import LaunchBusy
+    from wharf.model.launching.record import SUCCESS
 
     since: dt.datetime | None = None
     state, error, pause, is_silent = "", "", _SHORTEST, False
@@ -47,7 +48,7 @@ async def follow(dataflow: Dataflow, job_id: str, tell: Say = say) -> tuple[JobS
         pause = _SHORTEST if messages or job.state != state else min(pause * 1.5, _LONGEST)
         state = job.state
         if job.end:
-            return job, error
+            return job, "" if job.end == SUCCESS else error
         await asyncio.sleep(pause)
 
 

@@ -5,23 +5,23 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import getpass
-import json
 import os
 import signal
 import socket
 import time
 from typing import TYPE_CHECKING, Any
 
-from wharf.launch.asked import add_launch_config, configured
+from wharf.launch.launch_config import add_launch_config, named_launch_config
+from wharf.launch.ledgers.run_history import open_history
+from wharf.launch.output import print_lines, run_facts, say
 from wharf.launch.parser import add_command
-from wharf.launch.progress import say
-from wharf.launch.status import history, run_facts
 from wharf.model.errors import RunFailed, UsageError
 
 if TYPE_CHECKING:
     from wharf.connectors.endpoints import Endpoints
     from wharf.connectors.run_history import RunHistory
     from wharf.model.launching.config import LaunchConfig
+    from wharf.model.launching.record import LaunchRecord
     from wharf.model.launching.runs import Run
 
 _SLACK = dt.timedelta(seconds=2)  # a process's beginning is known to the second
@@ -58,9 +58,9 @@ def _cancel(arguments: argparse.Namespace) -> int:
 
     import_lightly()
     endpoints = Endpoints.resolve()
-    config = configured(arguments, endpoints)
-    past = history(arguments)
-    job_id = _job_of(arguments.run_id, config, endpoints, past)
+    config = named_launch_config(arguments, endpoints)
+    history = open_history(arguments)
+    job_id, since = _job_of(arguments.run_id, config, endpoints, history)
     why = f"cancelled by {getpass.getuser()} on {socket.gethostname()}"
     if is_on_dataflow(job_id):
         if not config:
@@ -72,22 +72,20 @@ def _cancel(arguments: argparse.Namespace) -> int:
     elif arguments.drain:
         raise UsageError("--drain is for jobs on Dataflow; this run is a process")
     else:
-        _end_process(job_id, past.of_job(job_id))
-    failed = past.fail_job(job_id, why)
-    runs = past.of_job(job_id)
+        _end_process(job_id, history.of_job(job_id, since))
+    history.fail_job(job_id, why, since)
+    runs = history.of_job(job_id, since)
     if arguments.json:
-        for run in runs:
-            print(json.dumps(run_facts(run), default=str))
+        print_lines(map(run_facts, runs))
     else:
-        for run in runs:
-            print(run_table(run))
-        if not failed and not runs:
-            print(f"{job_id} has ended; no ledger has a run of it")
+        print("\n".join(map(run_table, runs)) or f"{job_id} has ended; no ledger has a run of it")
     return 0
 
 
-def _job_of(name: str, config: LaunchConfig | None, endpoints: Endpoints, past: RunHistory) -> str:
-    """The job, or the process, that is at work on a run.
+def _job_of(
+    name: str, config: LaunchConfig | None, endpoints: Endpoints, history: RunHistory
+) -> tuple[str, dt.date | None]:
+    """The job, or the process, that is at work on a run; and when that began, if a ledger says so.
 
     Raises: UsageError if there is none.
     """
@@ -96,14 +94,14 @@ def _job_of(name: str, config: LaunchConfig | None, endpoints: Endpoints, past: 
     from wharf.model.launching.retries import is_on_dataflow
 
     if is_on_dataflow(name):
-        return name
-    run = past.run(name)
+        return name, None
+    run = history.run(name)
     if run and run.completed_at:
         raise UsageError(f"run {name} is {run.status} since {run.completed_at:%Y-%m-%d %H:%M:%S} UTC")
     if run and run.pipeline == "files_to_bigquery":
         raise UsageError(f"{name} is a batch, one of many that a run loads: name the Dataflow job, or end its process")
     if run and run.job_id:
-        return run.job_id
+        return run.job_id, run.started_at.date()
     record = asyncio.run(_record(config, endpoints, name)) if config else None
     if not record:
         raise UsageError(
@@ -112,11 +110,10 @@ def _job_of(name: str, config: LaunchConfig | None, endpoints: Endpoints, past: 
         )
     if record.has_ended or not record.job_id:
         raise UsageError(f"launch {name} is {record.state}: there is nothing to cancel")
-    job_id: str = record.job_id
-    return job_id
+    return record.job_id, None
 
 
-async def _record(config: LaunchConfig, endpoints: Endpoints, name: str) -> Any:
+async def _record(config: LaunchConfig, endpoints: Endpoints, name: str) -> LaunchRecord | None:
     from wharf.connectors.launcher import Launcher
 
     async with Launcher(config, endpoints) as launcher:
@@ -129,13 +126,14 @@ async def _end_job(config: LaunchConfig, endpoints: Endpoints, job_id: str, why:
     Raises: UsageError if there is no such job.
     """
     from wharf.connectors.launcher import Launcher
-    from wharf.launch.following import follow
+    from wharf.launch.running.following import follow
+    from wharf.model.launching.record import SUCCESS
 
     async with Launcher(config, endpoints) as launcher:
         await launcher.dataflow.cancel(job_id, drain=drain)
         say(f"job {job_id} is being {'drained' if drain else 'cancelled'}; Ctrl-C does not stop that")
         job, _ = await follow(launcher.dataflow, job_id)
-        await launcher.ended(job.name, job.id, job.end, why)
+        await launcher.ended(job.name, job.id, job.end, "" if job.end == SUCCESS else why)
 
 
 def _end_process(process: str, runs: list[Run]) -> None:

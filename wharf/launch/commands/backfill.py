@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from wharf.launch.asked import add_pipelines, add_target, asked
-from wharf.launch.backfill_steps import WINDOW_FLAGS, refuse_without_periods, steps_of
-from wharf.launch.loads import add_ingest
+from wharf.launch.backfilling.ingest import add_ingest
+from wharf.launch.backfilling.steps import WINDOW_FLAGS, refuse_without_periods, steps_of
+from wharf.launch.output import print_lines
 from wharf.launch.parser import Parser, add_group, count
+from wharf.launch.running.request import add_pipelines, add_target, requested
 
 if TYPE_CHECKING:
     from wharf.connectors.done_windows import DoneWindow
-    from wharf.launch.backfill_runs import Outcome
+    from wharf.launch.backfilling.queue import Outcome
     from wharf.model.launching.periods import Period
 
 _OWN_FLAGS = ("plan", "force", *(flag for flags in WINDOW_FLAGS.values() for flag in flags))
@@ -46,11 +46,13 @@ def _fill(parser: Parser) -> None:
 
 
 def _add_options(leaf: Parser) -> None:
+    from wharf.model.launching.periods import LENGTHS
+
     leaf.add_argument("--from", dest="start", metavar="DATE", required=True, help="the first period: 2024-01 or a day")
     leaf.add_argument("--to", dest="end", metavar="DATE", required=True, help="the first period that is not wanted")
     leaf.add_argument(
         "--every",
-        choices=("month", "week", "day"),
+        choices=LENGTHS,
         default="",
         help="the length of a period (default: a month; of bigquery_to_sftp always a day)",
     )
@@ -64,18 +66,17 @@ def _add_options(leaf: Parser) -> None:
 
 def _backfill(arguments: argparse.Namespace) -> int:
     from wharf.connectors.light_bigquery import import_lightly
-    from wharf.launch.backfill_runs import DONE, FAILED, NOT_RUN, TODO, Outcome, run_all
-    from wharf.launch.resolved import resolve
+    from wharf.launch.backfilling.queue import DONE, FAILED, NOT_RUN, TODO, Outcome, run_all
+    from wharf.launch.running.preflight import preflight
 
     refuse_without_periods(arguments.name)
-    wanted = asked(arguments)
-    steps = steps_of(wanted, arguments.start, arguments.end, arguments.every)
+    steps = steps_of(requested(arguments), arguments.start, arguments.end, arguments.every)
     import_lightly()
     done = {} if arguments.repeat else steps.done()
     outcomes = {step.period: Outcome(DONE if step.period in done else TODO) for step in steps.steps}
     todo = [step for step in steps.steps if step.period not in done]
     if todo and not arguments.dry_run:
-        resolve(todo[0].asked)  # a mistake in all of them is told once
+        preflight(todo[0].request)  # a mistake in all of them is told once
         for step in todo:
             outcomes[step.period] = Outcome()
         run_all(arguments, todo, outcomes)
@@ -85,15 +86,14 @@ def _backfill(arguments: argparse.Namespace) -> int:
 
 
 def _show(outcomes: Mapping[Period, Outcome], done: Mapping[Period, list[DoneWindow]], *, as_json: bool) -> None:
-    from wharf.launch.backfill_runs import DONE, SUCCESS
+    from wharf.launch.backfilling.queue import DONE, SUCCESS
 
     rows = [
         _facts(period, outcome, done.get(period, []) if outcome.status in (DONE, SUCCESS) else [])
         for period, outcome in outcomes.items()
     ]
     if as_json:
-        for row in rows:
-            print(json.dumps(row, default=str))
+        print_lines(rows)
         return
     widest = max(len(str(period)) for period in [*outcomes, "period"])
     print(f"{'period':<{widest}} {'status':<11} {'rows':>14} {'took':>8}  run")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from wharf.launch.asked import Asked
-from wharf.launch.following import follow
-from wharf.launch.progress import Say, say
+from wharf.launch.output import Say, print_result, say
+from wharf.launch.running.following import follow
+from wharf.launch.running.request import RunRequest
 
 if TYPE_CHECKING:
     from wharf.connectors.launcher import Launched, Launcher
+    from wharf.connectors.run_history import RunHistory
     from wharf.model.launching.launch import Launch
     from wharf.model.launching.runs import Run
 
@@ -18,7 +19,7 @@ _TRIES = 6  # of a launch, while Dataflow has a quota to wait for
 _LONGEST_WAIT = 60.0  # seconds
 
 
-def run_on_dataflow(asked: Asked, *, detach: bool, as_json: bool) -> int:
+def run_on_dataflow(request: RunRequest, *, detach: bool, as_json: bool) -> int:
     """Launch, follow, and show what the ledgers say. -> exit code, 130 if nobody wanted to wait for the end."""
     from wharf.connectors.light_bigquery import import_lightly
 
@@ -27,9 +28,9 @@ def run_on_dataflow(asked: Asked, *, detach: bool, as_json: bool) -> int:
 
     async def work() -> tuple[str, str]:
         nonlocal launched
-        async with open_launcher(asked) as launcher:
-            launched = await launch_patiently(launcher, asked.launch())
-            _announce(asked, launched)
+        async with open_launcher(request) as launcher:
+            launched = await launch_patiently(launcher, request.launch())
+            _announce(request, launched)
             if detach or launched.state in _ended():
                 return launched.state, ""
             return await follow_launched(launcher, launched)
@@ -44,14 +45,17 @@ def run_on_dataflow(asked: Asked, *, detach: bool, as_json: bool) -> int:
             )
         raise
     assert launched
-    return _report(asked, launched, state, error, as_json=as_json)
+    return _report(request, launched, state, error, as_json=as_json)
 
 
-def open_launcher(asked: Asked) -> Launcher:
+def open_launcher(request: RunRequest) -> Launcher:
     """The launches of what is asked for, to be entered with `async with`."""
     from wharf.connectors.launcher import Launcher
 
-    return Launcher(asked.launch_config, asked.endpoints)
+    def fail_job(job_id: str, why: str) -> None:
+        _history(request).fail_job(job_id, why)
+
+    return Launcher(request.launch_config, request.endpoints, fail_job=fail_job)
 
 
 async def launch_patiently(launcher: Launcher, launch: Launch) -> Launched:
@@ -78,37 +82,41 @@ async def follow_launched(launcher: Launcher, launched: Launched, tell: Say = sa
     return job.end, error
 
 
-def launch_request(asked: Asked) -> dict[str, Any]:
+def launch_request(request: RunRequest) -> dict[str, Any]:
     """What Dataflow would be asked for, as its API calls it."""
     from wharf.connectors.attempt_jobs import asked_for
     from wharf.connectors.dataflow import launch_parameter
 
-    launch = asked.launch()
-    return launch_parameter(*asked_for(asked.launch_config, launch, launch.job_name(1)))
+    launch = request.launch()
+    return launch_parameter(*asked_for(request.launch_config, launch, launch.job_name(1)))
 
 
-def recorded(asked: Asked, launched: Launched, state: str, error: str) -> list[Run]:
+def recorded(request: RunRequest, launched: Launched, state: str, error: str) -> list[Run]:
     """The runs that a job did the work of; those that it left behind are recorded as FAILED first."""
-    from wharf.connectors.run_history import RunHistory
     from wharf.model.launching.record import CANCELLED, FAILED
 
-    config = asked.launch_config
-    history = RunHistory(asked.endpoints.bigquery_client(config.project), config.tables)
+    history = _history(request)
     if state in (FAILED, CANCELLED):
         history.fail_job(launched.job_id, error or f"Dataflow job {launched.job_id} {state}")
     return history.of_job(launched.job_id)
 
 
-def _report(asked: Asked, launched: Launched, state: str, error: str, *, as_json: bool) -> int:
-    from wharf.launch.run import print_result
+def _history(request: RunRequest) -> RunHistory:
+    from wharf.connectors.run_history import RunHistory
+
+    config = request.launch_config
+    return RunHistory(request.endpoints.bigquery_client(config.project), config.tables)
+
+
+def _report(request: RunRequest, launched: Launched, state: str, error: str, *, as_json: bool) -> int:
     from wharf.model.launching.record import LAUNCHED, SUCCESS
     from wharf.model.launching.runs import SUCCESS as RUN_SUCCESS
     from wharf.model.launching.tables import run_table
 
-    runs = [] if state == LAUNCHED else recorded(asked, launched, state, error)
+    runs = [] if state == LAUNCHED else recorded(request, launched, state, error)
     is_well = state == LAUNCHED or (state == SUCCESS and all(run.status == RUN_SUCCESS for run in runs))
     if as_json:
-        facts = {"pipeline": asked.pipeline.name, "job": asked.job or None, "target": asked.target}
+        facts = {"pipeline": request.pipeline.name, "job": request.job or None, "target": request.target}
         print_result(facts | launched._asdict() | {"state": state, "error": error, "exit_code": int(not is_well)}, runs)
         return int(not is_well)
     for run in runs:
@@ -120,8 +128,8 @@ def _report(asked: Asked, launched: Launched, state: str, error: str, *, as_json
     return int(not is_well)
 
 
-def _announce(asked: Asked, launched: Launched) -> None:
-    config = asked.launch_config
+def _announce(request: RunRequest, launched: Launched) -> None:
+    config = request.launch_config
     how = "has been done" if launched.state in _ended() else "runs" if launched.is_new else "runs already"
     say(f"{launched.run_id} {how} as Dataflow job {launched.job_id}")
     say(f"https://console.cloud.google.com/dataflow/jobs/{config.region}/{launched.job_id}?project={config.project}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from wharf.launch.backfill_steps import Step
+from wharf.launch.backfilling.steps import Step
 
 _LONGEST = 60.0  # seconds for a run to clean up behind itself
 
@@ -15,9 +15,9 @@ async def run_here(step: Step, *, force: bool) -> str:
 
     When it is cancelled the process is ended as Ctrl-C ends it, so that the ledger says so.
     """
-    pipeline = step.asked.pipeline
+    pipeline = step.request.pipeline
     repeats = force and pipeline.name == "bigquery_to_sftp"  # which leaves out itself what is delivered
-    words = step.asked.with_parameters({"force": "true"} if repeats else {}).words
+    words = step.request.with_parameters({"force": "true"} if repeats else {}).words
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", pipeline.module, *words),
         stdin=asyncio.subprocess.DEVNULL,

@@ -1,0 +1,1 @@
+"""The commands of `wharf`: each module adds its own to the parser, with `register(commands)`."""

@@ -1,0 +1,1 @@
+"""Where runs are recorded: the ledgers that the flags of a command name."""
