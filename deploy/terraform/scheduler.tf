@@ -63,7 +63,7 @@ resource "google_cloud_scheduler_job" "service" {
     http_method = "POST"
     uri         = "${google_cloud_run_v2_service.launch[0].uri}${local.routes[local.jobs[each.value.job].pipeline]}"
     headers     = { "Content-Type" = "application/json" }
-    body        = base64encode(jsonencode(merge({ name = each.value.job }, each.value.body)))
+    body        = base64encode(jsonencode(merge({ name = each.value.job }, { for field, value in each.value.body : field => try({ true = true, false = false }[value], value) })))
 
     oidc_token {
       service_account_email = google_service_account.invoker.email

@@ -189,17 +189,17 @@ def plan(
         f"window      {window}",
         f"where       {restriction}",
         f"columns     {', '.join(_column(field) for field in schema)}",
-        f"rows        {sum(partitions.values()):,} in {len(partitions):,} partitions",
+        f"rows        {sum(partitions.values()):,} in {counted(len(partitions), 'partition')}",
     ]
     if estimated_bytes is not None:
         lines.append(f"to be read  about {size(estimated_bytes)}")
     verb = {"overwrite": "replaced", "skip": "left alone", "fail": "in the way"}[write_mode]
-    lines.append(f"existing    {len(occupied):,} partitions would be {verb} (--write_mode {write_mode})")
+    lines.append(f"existing    {counted(len(occupied), 'partition')} would be {verb} (--write_mode {write_mode})")
     if write_mode == "overwrite" and (emptied := sorted(occupied - partitions.keys())):
         lines.append(f"            {len(emptied):,} of them have no rows any more and would be removed")
     for path, rows in sorted(partitions.items())[:_SHOWN_PARTITIONS]:
         mark = f"  {verb}, has {existing[path]} now" if path in occupied else ""
-        lines.append(f"  {path}  {rows:,} rows{mark}")
+        lines.append(f"  {path}  {counted(rows, 'row')}{mark}")
     if len(partitions) > _SHOWN_PARTITIONS:
         lines.append(f"  and {len(partitions) - _SHOWN_PARTITIONS:,} more")
     return "\n".join([*lines, "nothing was written"])

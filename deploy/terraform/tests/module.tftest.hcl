@@ -31,7 +31,7 @@ variables {
   service_image = "europe-west1-docker.pkg.dev/my-project/wharf/service:0.1.0"
   landings      = { files = { bucket = "my-project-landing", prefix = "in/" } }
   schedules = {
-    monthly = { job = "measurements", cron = "0 3 1 * *", body = { when_read_from = "2025-03-01T00:00:00" }, success_within_hours = 750 }
+    monthly = { job = "measurements", cron = "0 3 1 * *", body = { when_read_from = "2025-03-01T00:00:00", force = "true" }, success_within_hours = 750 }
     nightly = { job = "xero-acme", cron = "0 1 * * *", direct = true }
   }
 }
@@ -48,6 +48,7 @@ run "a_schedule_through_the_service_names_its_job" {
     condition = jsondecode(base64decode(google_cloud_scheduler_job.service["monthly"].http_target[0].body)) == {
       name           = "measurements"
       when_read_from = "2025-03-01T00:00:00"
+      force          = true
     }
     error_message = "The service is asked for something else."
   }
