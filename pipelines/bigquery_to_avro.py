@@ -23,7 +23,7 @@ from transforms.spill import ByPartition, Spill
 from transforms.write_partitions import WritePartitions
 from wharf.connectors import bigquery
 from wharf.connectors.bigquery_read import ReadRequest
-from wharf.connectors.endpoints import Endpoints
+from wharf.connectors.endpoints import Endpoints, default_project
 from wharf.connectors.ledger import RunLedger
 from wharf.connectors.output_tree import OutputTree
 from wharf.connectors.storage import open_storage
@@ -141,7 +141,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: Sequence[str]) -> int:
     values, endpoints, options = command_line.parse("bigquery_to_avro", FLAGS, argv, __doc__)
-    project = options.view_as(GoogleCloudOptions).project
+    project = options.view_as(GoogleCloudOptions).project or default_project()
     export = AvroExport.from_flags(values, project=project, now=dt.datetime.now(dt.UTC))
     running.set_up_logging(structured=not command_line.is_watched(options))
     command_line.check(options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,24 @@ def test_a_command_line_that_cannot_be_meant_is_refused_before_anything_listens(
     assert (ended.returncode, ended.stdout) == (2, "")
     assert text in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    (tmp_path / "launch.json").write_text(json.dumps(SERVED))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        flags = ["--launch_config", str(tmp_path / "launch.json"), "--host", "127.0.0.1", "--port", str(port)]
+        ended = subprocess.run(
+            [sys.executable, "-m", "wharf", "serve", *flags],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            env=os.environ | Endpoints(**NO_BIGQUERY).environment(),
+            timeout=60,
+            check=False,
+        )
+    assert ended.returncode == 2
+    assert f"cannot listen on 127.0.0.1, port {port}: Address already in use; choose another --port" in ended.stderr
 
 
 def test_the_port_is_the_platforms_unless_a_flag_says_otherwise() -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
+import socket
 from typing import Any
 
 from wharf.launch.launch_config import named_launch_config
 from wharf.launch.parser import add_command
+from wharf.model.errors import UsageError
 
 _PORT = 8080
 _GRACE = 9  # seconds for requests at work after SIGTERM; Cloud Run gives ten
@@ -41,7 +44,6 @@ def _serve(arguments: argparse.Namespace) -> int:
     from wharf.launch.service.app import make_app
     from wharf.launch.service.connections import Connection
     from wharf.launch.service.identity_tokens import GOOGLE_CERTS, IdentityTokens
-    from wharf.model.errors import UsageError
 
     accounts = [each.strip() for each in arguments.service_accounts.split(",") if each.strip()]
     if accounts and not arguments.audience:
@@ -53,12 +55,12 @@ def _serve(arguments: argparse.Namespace) -> int:
     config = named_launch_config(arguments, endpoints)
     if not config:
         raise UsageError("--launch_config is missing: name the file that says what can be launched")
+    port = arguments.port if arguments.port is not None else service_port() or _PORT
+    door = _listening(arguments.host, port)
     logs.configure(config.project)
     server = uvicorn.Server(
         uvicorn.Config(
             make_app(config, endpoints, tokens),
-            host=arguments.host,
-            port=arguments.port if arguments.port is not None else service_port() or _PORT,
             http=Connection,
             log_config=None,
             access_log=False,
@@ -74,7 +76,18 @@ def _serve(arguments: argparse.Namespace) -> int:
     gc.collect()
     gc.freeze()
     try:
-        server.run()
+        server.run(sockets=[door])
     except KeyboardInterrupt:
         pass  # uvicorn has finished what was at work, and hands the signal on
     return 0 if server.started else 1
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """Raises: UsageError if the port is taken, or the address none of this machine's."""
+    try:
+        return socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048
+        )
+    except (OSError, OverflowError) as error:
+        why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
+        raise UsageError(f"cannot listen on {host}, port {port}: {why}; choose another --port or --host") from error
