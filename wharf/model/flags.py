@@ -11,6 +11,8 @@ from typing import NoReturn
 
 from wharf.model.errors import UsageError
 
+_LONGEST_WORD = 200
+
 
 @dataclass(frozen=True, kw_only=True)
 class Flag:
@@ -133,6 +135,8 @@ def given(flags: Sequence[Flag], values: Mapping[str, str]) -> dict[str, str]:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """` (did you mean X?)`, or nothing where no known word is near."""
+    if len(word) > _LONGEST_WORD:  # comparing takes time that grows with its square
+        return ""
     found = difflib.get_close_matches(word, list(known), n=1)
     return f" (did you mean {found[0]}?)" if found else ""
 
