@@ -1,7 +1,7 @@
 """One run of fetching an API, in a process of its own: `python -m benchmarks.api_peers CONTENDER JSON`.
 
-Wharf's fetcher, dlt's `rest_api` source, and a bare loop of httpx. The clock starts after imports; the peers have
-their access token then. What was written is read and counted afterwards.
+Wharf's fetcher, dlt's `rest_api` source, and bare loops of httpx and aiohttp. The clock starts after imports; the peers
+have their access token then. What was written is read and counted afterwards.
 """
 
 from __future__ import annotations
@@ -14,8 +14,11 @@ import os
 import tempfile
 import time
 from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import httpx
 import orjson
 
@@ -91,31 +94,57 @@ def wharf(
     return _pages("Wharf", counted, len(endpoints) * records, seconds, peak)
 
 
-def bare(*, url: str, folder: str, endpoints: list[str], records: int, concurrent: int) -> Measured:
+def with_httpx(*, url: str, folder: str, endpoints: list[str], records: int, concurrent: int) -> Measured:
     """A loop of httpx and orjson that asks for the pages it knows of, so many at once, and keeps nothing."""
-    headers = {"authorization": f"Bearer {_token(url)}", "xero-tenant-id": TENANT}
-    pages = range(1, records // PAGE_SIZE + 1)
-    waiting = deque((name, page) for page in pages for name in endpoints)
-    found = 0
 
-    async def work(client: httpx.AsyncClient) -> None:
-        nonlocal found
+    async def everything(headers: dict[str, str]) -> int:
+        async with httpx.AsyncClient(headers=headers) as client:
+
+            async def get(name: str, params: dict[str, int]) -> bytes:
+                answer = await client.get(f"{url}/api.xro/2.0/{name}", params=params)
+                return answer.raise_for_status().content
+
+            return await _count(get, endpoints, records, concurrent)
+
+    return _bare("httpx", everything, url, len(endpoints) * records)
+
+
+def with_aiohttp(*, url: str, folder: str, endpoints: list[str], records: int, concurrent: int) -> Measured:
+    """The same loop with the client that Wharf has."""
+
+    async def everything(headers: dict[str, str]) -> int:
+        async with aiohttp.ClientSession(headers=headers, raise_for_status=True) as client:
+
+            async def get(name: str, params: dict[str, int]) -> bytes:
+                async with client.get(f"{url}/api.xro/2.0/{name}", params=params) as answer:
+                    return await answer.read()
+
+            return await _count(get, endpoints, records, concurrent)
+
+    return _bare("aiohttp", everything, url, len(endpoints) * records)
+
+
+def _bare(what: str, everything: Callable[[dict[str, str]], Coroutine[Any, Any, int]], url: str, due: int) -> Measured:
+    headers = {"authorization": f"Bearer {_token(url)}", "xero-tenant-id": TENANT}
+    started = time.perf_counter()
+    found = asyncio.run(everything(headers))
+    return _pages(what, found, due, time.perf_counter() - started, peak_rss_bytes())
+
+
+async def _count(
+    get: Callable[[str, dict[str, int]], Awaitable[bytes]], endpoints: list[str], records: int, concurrent: int
+) -> int:
+    """Records of all pages, which so many tasks ask for."""
+    waiting = deque((name, page) for page in range(1, records // PAGE_SIZE + 1) for name in endpoints)
+
+    async def work() -> int:
+        found = 0
         while waiting:
             name, page = waiting.popleft()
-            answer = await client.get(
-                f"{url}/api.xro/2.0/{name}", params={"page": page, "pageSize": PAGE_SIZE}, headers=headers
-            )
-            answer.raise_for_status()
-            found += len(orjson.loads(answer.content)[name])
+            found += len(orjson.loads(await get(name, {"page": page, "pageSize": PAGE_SIZE}))[name])
+        return found
 
-    async def everything() -> None:
-        async with httpx.AsyncClient() as client, asyncio.TaskGroup() as group:
-            for _ in range(concurrent):
-                group.create_task(work(client))
-
-    started = time.perf_counter()
-    asyncio.run(everything())
-    return _pages("httpx", found, len(endpoints) * records, time.perf_counter() - started, peak_rss_bytes())
+    return sum(await asyncio.gather(*(work() for _ in range(concurrent))))
 
 
 def dlt(*, url: str, folder: str, endpoints: list[str], records: int, parallelized: bool) -> Measured | str:
@@ -176,4 +205,4 @@ def _items(path: Path) -> int:
 
 
 if __name__ == "__main__":
-    tell({"wharf": wharf, "bare": bare, "dlt": dlt})
+    tell({"wharf": wharf, "httpx": with_httpx, "aiohttp": with_aiohttp, "dlt": dlt})

@@ -6,9 +6,9 @@ python -m pipelines.api_to_bigquery --config xero.json --client_name acme
 from __future__ import annotations
 
 import datetime as dt
-import shlex
+import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,7 +32,8 @@ from wharf.model.fetching.flags import FLAGS, PIPELINE
 from wharf.model.fetching.layout import new_run_id
 from wharf.model.fetching.ledger import FETCHES
 from wharf.model.fetching.unit import Fetch, units
-from wharf.model.flags import as_switch
+from wharf.model.flags import as_switch, given
+from wharf.model.launching.retries import repeat
 from wharf.model.ledger import RUNNING, SUCCESS
 from wharf.model.schema import TableId
 
@@ -118,6 +119,8 @@ def _main(argv: Sequence[str]) -> int:
         raise UsageError("which project pays? set project in the configuration, or give --project")
     names = [name.strip() for name in values["endpoints"].split(",") if name.strip()]
     config = replace(config, api=select(config.api, names), raw_mode=values["raw_mode"] or config.raw_mode)
+    said = given(FLAGS, {**values, "client_name": config.api.client_name})
+    settings = {name: value for name, value in said.items() if name not in {"force", "plan"}}
     now = dt.datetime.now(dt.UTC)
     spec = StateSpec(
         project=config.project,
@@ -130,6 +133,7 @@ def _main(argv: Sequence[str]) -> int:
         force=as_switch(values, "force"),
         endpoints=endpoints,
         job_id=running.launched_job(options),
+        settings=json.dumps(settings),
     )
     state, is_plan = spec.open(), as_switch(values, "plan")
     if not is_plan:
@@ -153,18 +157,13 @@ def _main(argv: Sequence[str]) -> int:
         for fetch in fetches:
             print(report.planned_fetch(fetch))
         return 0
-    again = _again({**values, "client_name": config.api.client_name}, project)
+    # What is done is not repeated, unless everything was asked for.
+    again = (
+        repeat(PIPELINE, {**settings, "project": project})
+        if command_line.is_watched(options)
+        else repeat(PIPELINE, settings, on_dataflow=True)
+    )
     return execute(Job(config, spec, endpoints, options, again), fetches)
-
-
-def _again(values: Mapping[str, str], project: str) -> str:
-    """The command that fetches the same once more: what is done is not repeated, unless everything was asked for."""
-    words = ["wharf", "run", PIPELINE]
-    for flag in FLAGS:
-        value = values[flag.name]
-        if value and value != "false" and flag.name not in {"force", "plan"}:
-            words += [f"--{flag.name}"] if flag.is_switch else [f"--{flag.name}", value]
-    return shlex.join([*words, *(["--project", project] if project else [])])
 
 
 def _check_secrets(config: ApiConfig, endpoints: Endpoints) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import wharf
-from wharf.connectors import bigquery, bigquery_read, machine
+from wharf.connectors import bigquery, bigquery_read
 from wharf.connectors.bigquery_read import ReadRequest
 from wharf.connectors.endpoints import Endpoints
 from wharf.connectors.ledger import RunLedger
@@ -84,7 +84,7 @@ def resolve(export: AvroExport, endpoints: Endpoints) -> Resolved:
     return run
 
 
-def claim(run: Resolved, lease: dt.timedelta, *, force: bool) -> tuple[OutputTree, frozenset[str]]:
+def claim(run: Resolved, job_id: str, lease: dt.timedelta, *, force: bool) -> tuple[OutputTree, frozenset[str]]:
     """Take the window and clear away what dead runs left -> the output as it is, and partitions to leave alone.
 
     Raises: UsageError, RunInProgress.
@@ -97,7 +97,7 @@ def claim(run: Resolved, lease: dt.timedelta, *, force: bool) -> tuple[OutputTre
     try:
         for table, shape in ((export.metadata_table, ledger.RUNS), (export.files_table, ledger.FILES)):
             bigquery.ensure_table(run.ledger.client, table, shape, run.source.location)
-        run.ledger.claim(_run_row(run), lease, force=force)
+        run.ledger.claim(_run_row(run, job_id), lease, force=force)
     except BaseException:
         storage.delete([layout.note])
         raise
@@ -167,7 +167,7 @@ def manifest(run: Resolved) -> dict[str, Any]:
     }
 
 
-def _run_row(run: Resolved) -> dict[str, Any]:
+def _run_row(run: Resolved, job_id: str) -> dict[str, Any]:
     export = run.export
     return {
         "export_id": run.layout.export_id,
@@ -178,6 +178,6 @@ def _run_row(run: Resolved) -> dict[str, Any]:
         "window_from": export.window.first_instant,
         "window_to": export.window.last_instant,
         "time_zone": export.window.time_zone,
-        "job_id": machine.process(),
+        "job_id": job_id,
         "settings": export.settings,
     }

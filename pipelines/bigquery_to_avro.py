@@ -102,7 +102,7 @@ def execute(run: Resolved, options: PipelineOptions, lease: dt.timedelta, *, for
 
     Raises: WharfError.
     """
-    tree, skipped = claim(run, lease, force=force)
+    tree, skipped = claim(run, running.job_of(options), lease, force=force)
     export_id, watched = run.layout.export_id, command_line.is_watched(options)
     clean_up = _clean_up(run)
     try:

@@ -128,7 +128,7 @@ def _take(job: Job, export: SftpExport, date: dt.date) -> Ready | Unfinished | D
     row |= {"source_table": export.source, "destination_uri": str(job.config.sftp), "started_at": moment}
     row["settings"] = settings(job.config_uri, export)
     try:
-        resolved = resolve(job.config, job.deliveries, export, date, moment)
+        resolved = resolve(job.config, job.deliveries, export, date, moment, running.job_of(job.options))
         row = resolved.row
         return take(resolved, job.lease, force=job.force)
     except RunInProgress:
@@ -234,7 +234,7 @@ def _main(argv: Sequence[str]) -> int:
     dates = {export.name: run_date(values["date"], export, now) for export in exports}
     if as_switch(values, "plan"):
         for export in exports:
-            print(plan(resolve(config, deliveries, export, dates[export.name], now)))
+            print(plan(resolve(config, deliveries, export, dates[export.name], now, running.job_of(options))))
         return 0
     lease = command_line.lease(values["lease_minutes"], options)
     job = Job(config, values["config"], deliveries, options, lease, as_switch(values, "force"))

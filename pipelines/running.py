@@ -20,6 +20,7 @@ from google.api_core.exceptions import GoogleAPIError
 from google.auth.exceptions import GoogleAuthError
 
 from transforms.metrics import tally
+from wharf.connectors import machine
 from wharf.model.errors import RunFailed, WharfError
 
 _LOG = logging.getLogger("wharf")
@@ -45,6 +46,11 @@ def submit_nothing(options: PipelineOptions) -> None:
         pipeline = beam.Pipeline(options=options)
         _ = pipeline | "NothingToDo" >> beam.Create([None])
         submit(pipeline)
+
+
+def job_of(options: PipelineOptions) -> str:
+    """What a run is recorded as when it begins: the template launcher's job, or this process until there is a job."""
+    return launched_job(options) or machine.process()
 
 
 def launched_job(options: PipelineOptions) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from transforms.stage_delivery import Increment
-from wharf.connectors import bigquery, machine
+from wharf.connectors import bigquery
 from wharf.connectors.bigquery_read import ReadRequest
 from wharf.connectors.deliveries import Deliveries
 from wharf.formats.block import FileFormat
@@ -28,6 +28,7 @@ class Resolved:
     """One run of an export, with everything that BigQuery had to be asked for."""
 
     config_uri: str
+    job_id: str
     export: SftpExport
     deliveries: Deliveries
     date: dt.date
@@ -79,7 +80,7 @@ class Resolved:
             "window_from": window.first_instant if window else None,
             "window_to": window.last_instant if window else None,
             "time_zone": self.export.time_zone,
-            "job_id": machine.process(),
+            "job_id": self.job_id,
             "settings": sftp_run.settings(self.config_uri, self.export),
         }
 
@@ -127,7 +128,7 @@ class Done:
 
 
 def resolve(
-    config: SftpConfig, deliveries: Deliveries, export: SftpExport, date: dt.date, moment: dt.datetime
+    config: SftpConfig, deliveries: Deliveries, export: SftpExport, date: dt.date, moment: dt.datetime, job_id: str
 ) -> Resolved:
     """Ask BigQuery for the schema, and check everything that can be wrong, before anything is written.
 
@@ -145,6 +146,7 @@ def resolve(
     file_names(export, moment, date, "run", 1)
     run = Resolved(
         config_uri=config.uri,
+        job_id=job_id,
         export=export,
         deliveries=deliveries,
         date=date,
@@ -190,7 +192,7 @@ def take(run: Resolved, lease: dt.timedelta, *, force: bool) -> Ready | Unfinish
     if force:
         unfinished = [left for left in unfinished if run.window is None and deliveries.is_staged(left)]
     if unfinished:
-        deliveries.take_again(unfinished[0], lease, machine.process(), force=force)
+        deliveries.take_again(unfinished[0], lease, run.job_id, force=force)
         return Unfinished(unfinished[0])
     if not force and (done := _done(run)):
         return done

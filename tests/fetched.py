@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from wharf.model.fetching.api import Endpoint, Paging
@@ -37,7 +38,7 @@ def pages(declared: Endpoint, api: Api, *, guarded: bool = True) -> Iterator[tup
     while request:
         page = _ask(declared, api, request, guard if guarded else None)
         yield request, page
-        request = next_request(declared, Request.from_json(request.to_json()), page)
+        request = next_request(declared, Request.from_dict(json.loads(json.dumps(asdict(request)))), page)
     guard.finish()
 
 

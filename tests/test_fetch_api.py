@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import signal
 from pathlib import Path
 
 import apache_beam as beam
 import pytest
 from apache_beam.testing.util import assert_that, equal_to
 
-from pipelines.running import IN_PROCESS
+from pipelines import running
+from pipelines.command_line import IN_PROCESS
 from tests.end_to_end.fetches import Api as Server
 from tests.servers.api_server import UNLIMITED
 from tests.test_fetcher import EVENTS, IDS, NOW, ORDERS, ids, run_of
@@ -50,3 +54,16 @@ def test_units_go_in_and_how_each_fetch_ended_comes_out(
         assert server.api_key.encode() not in pipeline.to_runner_api().SerializeToString(), "a reference travels"
         pipeline.run().wait_until_finish()
         assert len(server.seen) == 100
+
+
+def test_sigterm_is_not_lost_in_a_callback_that_swallows_exceptions() -> None:
+    async def swallow() -> None:
+        with contextlib.suppress(BaseException):
+            signal.raise_signal(signal.SIGTERM)
+        await asyncio.sleep(5)
+
+    def work() -> int:
+        asyncio.run(swallow())
+        return 0
+
+    assert running.end_with(work) == 130

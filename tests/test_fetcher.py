@@ -141,6 +141,30 @@ def test_a_fetch_goes_on_behind_its_checkpoint(server: Server, unit, tmp_path: P
     assert (again.status, again.requests, again.records) == (SUCCESS, 0, 250), "what is sealed is not asked for"
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "path", "status", "goes_on"),
+    [
+        (EVENTS, "/v1/events", 503, True),
+        (EVENTS, "/v1/events", 410, False),  # as of a cursor that has expired
+        (replace(ORDERS, paging=replace(ORDERS.paging, size=1, pages="")), "/v2/orders", 503, False),
+    ],
+)
+def test_a_fetch_goes_on_later_where_the_api_gave_out_if_the_place_is_the_same_then(
+    server: Server, unit, tmp_path: Path, endpoint: Endpoint, path: str, status: int, goes_on: bool
+) -> None:
+    def give_out(_: web.Request) -> web.Response | None:
+        return web.json_response({}, status=status) if len(server.asked(path)) >= 110 else None
+
+    server.replies[path] = give_out
+    failed = fetch(unit(endpoint))[endpoint.name]
+    assert (failed.status, failed.pages, failed.records) == (FAILED, 110, 110)
+    checkpoint = raw_files.resume(open_storage(str(tmp_path), Endpoints()), failed.fetch.run)
+    assert (checkpoint and checkpoint.pages) == (110 if goes_on else None)
+    server.replies.clear()
+    ended = fetch(unit(endpoint))[endpoint.name]
+    assert ids(ended) == IDS
+
+
 def test_children_wait_for_their_parent_and_end_as_it_does(server: Server, unit) -> None:
     server.records = 40
     ended = fetch(unit(ISSUES, REPOS))

@@ -170,6 +170,7 @@ def test_a_refresh_token_is_kept_only_where_the_next_one_can_be_put(token: str) 
         ({"base_url": "api.example"}, "base_url", "is not a URL"),
         ({"base_url": "https://u:hunter2@api.example"}, "base_url", "holds credentials"),
         ({"base_url": "https://api.example:port"}, "base_url", "is not a URL"),
+        ({"base_url": "https://bücher.example"}, "base_url", "is not a URL"),
         ({"bucket": "s3://x"}, "bucket", "is neither a bucket's name"),
         ({"dataset": "a-b"}, "dataset", "'a-b' is no dataset's name"),
         ({"api": None}, "api", "is missing"),
@@ -202,6 +203,7 @@ def test_a_mistake_is_told_by_its_path(changes: dict[str, Any], path: str, text:
     [
         ({"path": "https://other.example/x"}, "path", "must be below base_url"),
         ({"path": "x?a=1"}, "path", "must be below base_url"),
+        ({"times": ["at", "$.at"]}, "times[1]", "is no field's name"),
         ({"params": {"a": {"b": 1}}}, "params.a", "must be text, a number, true or false, not an object"),
         ({"records": "$.a["}, "records", "is not a JSONPath"),
         ({"primary_key": ["id", "$["]}, "primary_key[1]", "is not a JSONPath"),

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from tests.fetched import URL, Answer, endpoint, ids, page_of, pages, pages_side_by_side, things
 from wharf.model.errors import RunFailed
 from wharf.model.fetching.api import Endpoint, Paging
-from wharf.model.fetching.paging import Request, first, next_in_header, next_request, rest
+from wharf.model.fetching.links import next_in_header
+from wharf.model.fetching.paging import Request, first, next_request, rest
 
 COUNTS = st.integers(0, 47)
 SIZES = st.integers(1, 10)
@@ -211,3 +212,44 @@ def test_a_cursor_that_is_an_object_is_refused_without_showing_it() -> None:
     with pytest.raises(RunFailed, match="neither text nor a number") as caught:
         next_request(declared, Request(url=URL), page_of({"c": {"secret": 1}}))
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("paging", "body", "headers"),
+    [
+        (Paging(kind="cursor", param="c", cursor="$.nxt", size=3), {"data": things(3), "next": "c2"}, {}),
+        (Paging(kind="link", link="$.links.next", size=3), {"data": things(3)}, {}),
+        (Paging(kind="link", link="header:Link", size=3), {"data": things(3)}, {}),
+    ],
+)
+def test_a_full_first_page_without_a_next_is_no_end(paging: Paging, body: Any, headers: dict[str, str]) -> None:
+    declared, request = endpoint(paging), Request(url=URL)
+    with pytest.raises(RunFailed, match=r"endpoint things, page 1: it is full \(3 records\), and nothing is at"):
+        next_request(declared, request, page_of(body, headers=headers))
+
+
+@pytest.mark.parametrize(
+    ("paging", "body", "headers"),
+    [
+        (Paging(kind="cursor", param="c", cursor="$.next", size=3), {"data": things(3), "next": None}, {}),
+        (Paging(kind="cursor", param="c", cursor="$.next", size=3), {"data": things(2)}, {}),
+        (Paging(kind="cursor", param="c", cursor="$.next"), {"data": things(3)}, {}),
+        (Paging(kind="cursor", param="c", cursor="$.next", size=3, total="$.n"), {"data": things(3), "n": 3}, {}),
+        (
+            Paging(kind="cursor", param="c", cursor="$.id", size=3, more="$.more"),
+            {"data": things(3), "more": False},
+            {},
+        ),
+        (Paging(kind="link", link="header:Link", size=3), {"data": things(3)}, {"Link": '<a>; rel="last"'}),
+    ],
+)
+def test_a_first_page_that_says_so_or_is_not_full_is_the_end(
+    paging: Paging, body: Any, headers: dict[str, str]
+) -> None:
+    assert next_request(endpoint(paging), Request(url=URL), page_of(body, headers=headers)) is None
+
+
+def test_an_answer_that_promises_more_and_does_not_lead_there_is_no_end() -> None:
+    paging = Paging(kind="cursor", param="c", cursor="$.next", more="$.more")
+    with pytest.raises(RunFailed, match=r"\$\.more says that there is more, and nothing at \$\.next leads on"):
+        next_request(endpoint(paging), Request(url=URL, number=4), page_of({"data": [], "more": True}, number=4))

@@ -103,18 +103,61 @@ def test_tenants_that_are_loaded_side_by_side_make_one_table_together(place):
 
 
 def test_new_fields_become_columns_and_changed_types_go_beside_theirs(place):
-    place.load("r1", [{"id": 1, "ref": 7}])
+    place.load("r1", [{"id": 1, "ref": True}])
     loaded = place.load("r2", [{"id": 2, "ref": "7", "new": "x"}, {"id": 3, "ref": 7.25}, {"id": 4, "ref": [1]}])
     assert set(loaded.added) == {"new", "ref_json"}
-    assert loaded.warnings == ("ref is INT64 and came as number, object or array, text too: see column ref_json",)
+    assert loaded.warnings == ("ref is BOOL and came as number, object or array, text too: see column ref_json",)
     found = {row["id"]: (row["ref"], row["ref_json"], row["new"]) for row in place.rows()}
     assert found == {
-        1: (7, None, None),
+        1: (True, None, None),
         2: (None, "7", "x"),
         3: (None, 7.25, None),
         4: (None, [1], None),
     }
     assert place.load("r3", [{"id": 5, "ref": "8"}]).added == ()
+
+
+def test_integers_get_room_for_decimals_and_for_longer_ones(place):
+    key = ["$.id"]
+    place.load("r1", [{"id": 1, "price": 10**15 - 1, "count": 2**63 - 1}, {"id": 2, "price": None}], key=key)
+    loaded = place.load("r2", [{"id": 3, "price": 0.5, "count": 10**20}, {"id": 4, "price": "none"}], key=key)
+    assert loaded.added == ("price_json",)
+    assert loaded.warnings == (
+        "price was INT64 and is FLOAT64 from now on",
+        "count was INT64 and is NUMERIC from now on",
+        "price is FLOAT64 and came as text too: see column price_json",
+    )
+    found = {row["id"]: (row["price"], row["count"]) for row in latest(place)}
+    assert found == {1: (10**15 - 1, 2**63 - 1), 2: (None, None), 3: (0.5, 10**20), 4: (None, None)}
+    assert place.load("r3", [{"id": 5, "price": 7, "count": 8}]).warnings == ()
+
+
+def test_integers_that_would_be_rounded_keep_their_type(place):
+    place.load("r1", [{"id": 1, "price": 2**53 + 1, "code": 7}])
+    loaded = place.load("r2", [{"id": 2, "price": 0.5, "code": 7.5}])
+    assert loaded.added == ("price_json",)
+    assert loaded.warnings[0] == "code was INT64 and is FLOAT64 from now on"
+    found = {row["id"]: (row["price"], row["price_json"], row["code"]) for row in place.rows()}
+    assert found == {1: (2**53 + 1, None, 7), 2: (None, 0.5, 7.5)}
+
+
+def test_fields_that_are_declared_to_be_times_become_timestamps(place):
+    when = [
+        "2025-03-23T10:00:00Z",
+        "2025-03-23",
+        "/Date(1742724000000+0000)/",
+        "/Date(1742724000000)/",
+        "soon",
+        5,
+        None,
+    ]
+    loaded = place.load("r1", [{"id": each, "at": value} for each, value in enumerate(when)], times=["at", "never"])
+    assert set(loaded.added) >= {"at", "at_json"}
+    assert loaded.warnings == ("at is TIMESTAMP and came as integer, text too: see column at_json",)
+    ten = dt.datetime(2025, 3, 23, 10, tzinfo=dt.UTC)
+    midnight = ten.replace(hour=0)
+    found = [(row["at"], row["at_json"]) for row in place.rows(order="id")]
+    assert found == [(ten, None), (midnight, None), (ten, None), (ten, None), (None, "soon"), (None, 5), (None, None)]
 
 
 def test_every_kind_of_value_is_kept_whatever_the_columns_type_was(place):

@@ -92,6 +92,30 @@ def test_what_does_not_fit_a_column_any_more_goes_beside_it_with_a_warning():
     assert column_of(table, "total").rest.name == "total_json"
 
 
+@pytest.mark.parametrize(
+    ("values", "type_"),
+    [
+        ([1, None, 2**63 - 1], ""),
+        ([2**63, 1], "NUMERIC"),
+        ([0.5, 10**15 - 1], "FLOAT64"),
+        ([0.5, 10**15], ""),
+        ([0.5, 2**63], ""),
+        ([10**29], ""),
+        ([0.5, "none"], "FLOAT64"),
+        (["none", [1]], ""),
+    ],
+)
+def test_integers_get_a_type_with_room_for_the_other_numbers_that_come(values, type_):
+    table, _ = grown([{"id": 1}])
+    found = shapes.wider(table, seen(*({"id": value, "new": value} for value in values)))
+    assert found == ({"id": type_} if type_ else {})
+
+
+def test_a_column_that_has_its_json_column_keeps_its_type():
+    table, _ = grown([{"id": 1}], [{"id": "one"}])
+    assert shapes.wider(table, seen({"id": 0.5})) == {}
+
+
 def test_json_takes_everything():
     _, warnings = grown([{"x": {"a": 1}}], [{"x": 1}, {"x": "a"}, {"x": 10**50}, {"x": [True]}])
     assert not warnings
@@ -102,7 +126,7 @@ def test_times_are_times_only_where_somebody_says_so():
     table, _ = grown([stamp], declared=["at"])
     assert {field.name: field.type for field in table}["at"] == "TIMESTAMP"
     assert {field.name: field.type for field in table}["other"] == "STRING"
-    table, warnings = grown([stamp], [{"at": "soon"}], declared=["at"])
+    table, warnings = grown([{"at": "soon"}], [stamp], declared=["at"])
     assert warnings == ["at is TIMESTAMP and came as text too: see column at_json"]
 
 
@@ -117,9 +141,13 @@ def test_times_are_times_only_where_somebody_says_so():
         ("2025-03-23T25:00:00Z", False),
         ("20250323", False),
         ("", False),
+        ("/Date(1742724000000+0000)/", True),
+        ("/Date(-1)/", True),
+        ("/Date(999999999999999)/", False),  # in the year 33658
+        ("/Date(12a)/", False),
     ],
 )
-def test_a_time_is_what_bigquery_casts(text, expected):
+def test_a_time_is_what_the_statement_makes_a_timestamp_of(text, expected):
     assert is_time(text) is expected
 
 

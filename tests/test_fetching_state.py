@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 import uuid
 
 import pytest
@@ -74,16 +75,23 @@ def test_the_newest_row_tells_where_a_run_stopped(state):
 
 def test_a_unit_is_fetched_by_one_run_at_a_time(state):
     with state.held(UNIT, "r1", LEASE, job_id="host 1"):
-        for other in ("r2", "r1"):  # the same run, begun twice, is two
-            with (
-                pytest.raises(RunInProgress, match=r"acme/xero/t1 is being fetched already.*host 1"),
-                state.held(UNIT, other, LEASE),
-            ):
-                pass
+        with (
+            pytest.raises(RunInProgress, match=r"acme/xero/t1 is being fetched already.*host 1"),
+            state.held(UNIT, "r2", LEASE),
+        ):
+            pass
         with state.held("acme/xero/t2", "r2", LEASE):
             pass
     with state.held(UNIT, "r2", LEASE):
         pass
+
+
+def test_another_worker_of_the_same_run_waits_for_the_lease_of_one_that_is_lost(state):
+    lost = {"export_id": "r1/lost", "export_name": UNIT, "destination_uri": UNIT, "job_id": "another host:1"}
+    state.leases.claim(lost | {"started_at": began(1)}, dt.timedelta(seconds=3))
+    begun = time.monotonic()
+    with state.held(UNIT, "r1", dt.timedelta(seconds=2)):
+        assert time.monotonic() - begun > 2
 
 
 def test_a_unit_is_free_again_after_a_failure_and_after_a_dead_runs_lease(state):
@@ -98,8 +106,6 @@ def test_a_unit_is_free_again_after_a_failure_and_after_a_dead_runs_lease(state)
 
 def test_a_lease_is_renewed_while_its_holder_lives_and_given_up_by_force(state):
     with state.held(UNIT, "r1", dt.timedelta(seconds=2)):
-        import time
-
         time.sleep(3)
         with pytest.raises(RunInProgress), state.held(UNIT, "r2", LEASE):
             pass

@@ -37,8 +37,8 @@ class FetchApi(beam.PTransform):
     """Fetch all endpoints of the units.
 
     PCollection of Unit -> FetchedApi. The pages are in the manifests' files, of which only the names travel. A unit is
-    one worker's, which holds its budget; more workers help with more units. Two runs never fetch one unit at once, if
-    there is a `state` to say so.
+    one worker's, which holds its budget; more workers help with more units. With a `state`, two runs never fetch one
+    unit at once, and all fetches are recorded but the ends of complete ones: these have yet to be loaded.
     """
 
     endpoints: Endpoints
@@ -63,6 +63,8 @@ class StateSpec:
     lease: dt.timedelta
     force: bool
     endpoints: Endpoints
+    job_id: str = ""  # Dataflow's, if it is known beforehand
+    settings: str | None = None  # the run's flags, as JSON
 
     def open(self) -> FetchState:
         return FetchState(self.endpoints.bigquery_client(self.project), self.table)
@@ -74,22 +76,28 @@ class _Fetch(beam.DoFn):
     state: StateSpec | None
 
     def process(self, unit: Unit) -> Iterator[Any]:
-        if not self.state:
-            yield from self._fetched(unit)
-            return
-        spec, state = self.state, self.state.open()
-        job = machine.process()
-        with state.held(unit.name, spec.run_id, spec.lease, job_id=job, force=spec.force):
-            rows = [
-                ledger.running(f.run, f.started_at, cursor_before=f.cursor or None, job_id=job) for f in unit.fetches
-            ]
-            state.write(rows)  # so that a run after this one's death knows what to go on with
-            yield from self._fetched(unit)
-
-    def _fetched(self, unit: Unit) -> Iterator[Any]:
-        for fetched in UnitFetcher(unit, self.endpoints, count).run():
+        for fetched in self._alone(unit, self.state) if self.state else self._fetched(unit):
             count(f"endpoints_{fetched.status.lower()}")
             yield fetched if fetched.is_complete else beam.pvalue.TaggedOutput("incomplete", fetched)
+
+    def _fetched(self, unit: Unit) -> list[Fetched]:
+        return UnitFetcher(unit, self.endpoints, count).run()
+
+    def _alone(self, unit: Unit, spec: StateSpec) -> list[Fetched]:
+        """The same while no other run does; what another one must know of it is recorded before that may begin.
+
+        Complete fetches stay RUNNING. A run that begins before they are loaded finds their files, asks the API for
+        nothing, and loads them too, which changes nothing.
+        """
+        state, process = spec.open(), machine.process()
+        with state.held(unit.name, spec.run_id, spec.lease, job_id=process, force=spec.force):
+            began = {"job_id": spec.job_id or process, "settings": spec.settings}
+            state.write(
+                [ledger.running(f.run, f.started_at, cursor_before=f.cursor or None, **began) for f in unit.fetches]
+            )
+            ended = self._fetched(unit)
+            state.write([concluded(fetched).row for fetched in ended if not fetched.is_complete])
+        return ended
 
 
 class Concluded(NamedTuple):
@@ -138,7 +146,7 @@ class _Load(beam.DoFn):
             endpoint = fetched.fetch.endpoint
             row = counted(fetched)
             try:
-                loaded = tables.load(fetched.manifest, endpoint.primary_key)
+                loaded = tables.load(fetched.manifest, endpoint.primary_key, endpoint.times)
             except (WharfError, GoogleAPIError) as error:
                 text = f"endpoint {endpoint.name}: {error}"
                 yield Concluded(fetched.failed(text), ledger.failed(row, dt.datetime.now(dt.UTC), text))
@@ -179,6 +187,8 @@ def counted(fetched: Fetched) -> dict[str, Any]:
     row = ledger.running(fetch.run, fetch.started_at, cursor_before=fetch.cursor or None)
     names = ("pages", "records", "bytes", "requests", "retries", "throttled_seconds")
     row |= {name: getattr(fetched, name) for name in names}
+    for name in ("job_id", "settings"):  # which were recorded when it began
+        del row[name]
     return row | {"requests": fetched.requests + fetch.sent_today}
 
 

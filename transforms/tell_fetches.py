@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -26,49 +25,56 @@ _LOG = logging.getLogger("wharf")
 class TellFetches(beam.PTransform):
     """Tell people of a run once all its endpoints have ended.
 
-    PCollection of Concluded -> the same, when they have been told. A message that cannot be sent is logged and fails
-    nothing.
+    PCollection of Concluded -> the same, when they have been told. `again` is the command that fetches what has failed,
+    `after` what RecordRows gave. A message that cannot be sent is logged and fails nothing.
     """
 
     config: ApiConfig
     run_id: str
+    again: str
     endpoints: Endpoints
+    after: Any
 
     def expand(self, ended: Any) -> Any:
         once = ended.pipeline | "TellOnce" >> beam.Create([None])
-        return once | "Tell" >> beam.ParDo(_Tell(self), beam.pvalue.AsList(ended))
+        return once | "Tell" >> beam.ParDo(
+            _Tell(self.config, self.run_id, self.again, self.endpoints),
+            beam.pvalue.AsList(ended),
+            beam.pvalue.AsList(self.after),
+        )
 
 
 @dataclass
 class _Tell(beam.DoFn):
-    spec: TellFetches
+    config: ApiConfig
+    run_id: str
+    again: str
+    endpoints: Endpoints
 
-    def process(self, _once: None, ended: list[Concluded]) -> Iterator[Concluded]:
-        spec = self.spec
-        outcome = fetch_outcome(spec.config, spec.run_id, [(each.row, failure(each)) for each in ended])
-        for problem in notify(
-            outcome, spec.config.notifications, lambda secret: secrets.resolve(secret, spec.endpoints)
-        ):
+    def process(self, _once: None, ended: list[Concluded], _recorded: list[int]) -> Iterator[Concluded]:
+        outcome = fetch_outcome(self.config, self.run_id, self.again, ended)
+        told = notify(outcome, self.config.notifications, lambda secret: secrets.resolve(secret, self.endpoints))
+        for problem in told:
             _LOG.warning("%s: nobody was told: %s", outcome.export_name, problem)
         yield from ended
 
 
-def fetch_outcome(config: ApiConfig, run_id: str, ended: list[tuple[dict[str, Any], str]]) -> Outcome:
+def fetch_outcome(config: ApiConfig, run_id: str, again: str, ended: list[Concluded]) -> Outcome:
     """What is told of a run; its endpoints stand for the files."""
-    errors = [error for _, error in ended if error]
-    began = min(row["started_at"] for row, _ in ended)
-    again = shlex.join(["--config", config.uri, "--client_name", config.api.client_name])
+    rows = [each.row for each in ended]
+    errors = list(filter(None, map(failure, ended)))
+    began = min(row["started_at"] for row in rows)
     return Outcome(
         pipeline=PIPELINE,
         export_name=f"{config.api.name} of {config.api.client_name}",
         export_id=run_id,
         status="FAILED" if errors else "SUCCESS",
         date=began.date().isoformat(),
-        rows=sum(row["records"] or 0 for row, _ in ended),
-        files=tuple((" ".join(filter(None, [row["endpoint"], row["tenant"]])), row["bytes"] or 0) for row, _ in ended),
-        bytes=sum(row["bytes"] or 0 for row, _ in ended),
+        rows=sum(row["records"] or 0 for row in rows),
+        files=tuple((" ".join(filter(None, [row["endpoint"], row["tenant"]])), row["bytes"] or 0) for row in rows),
+        bytes=sum(row["bytes"] or 0 for row in rows),
         seconds=(dt.datetime.now(dt.UTC) - began).total_seconds(),
         destination=f"{config.project}.{config.dataset}",
         error="\n".join(errors[:20]),
-        retry_command=f"python -m pipelines.{PIPELINE} {again}" if errors else "",
+        retry_command=again if errors else "",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import uuid
 from collections import Counter
@@ -101,6 +102,8 @@ def test_the_xero_example_fetches_everything_of_each_tenant_and_then_what_has_ch
         {"n": 3}
     ]
     assert example.count("raw_Organisation", "DISTINCT OrganisationID") == 2
+    (changed,) = example.rows(f"SELECT MIN(UpdatedDateUTC) AS at FROM `{example.dataset}.raw_Invoices`")
+    assert changed["at"] == dt.datetime(2025, 1, 1, tzinfo=dt.UTC)
     folder = f"gs://{stack.bucket}/{example.dataset}/acme/xero/"
     sealed = [
         uri.split("/")[6] for uri in open_storage(folder, stack.endpoints).list(folder) if uri.endswith("_SUCCESS")

@@ -219,9 +219,10 @@ def test_people_are_told_how_a_run_ended(fetches: Fetches) -> None:
     with Webhook() as slack:
         fetches.keys |= {"notifications": {"slack": {"webhook": slack.url}}}
         assert fetches.run("--endpoints=orders").code == 0
-        assert fetches.run().code == 1
+        assert fetches.run("--endpoints=orders,gone", "--full", "--raw_mode=typed").code == 1
     success, failure = (post[1]["text"] for post in slack.posts)
     assert "shop of acme" in success
     assert "250" in success
     assert "status 404" in failure
-    assert "python -m pipelines.api_to_bigquery --config" in failure
+    words = f"--config {fetches.config()} --endpoints orders,gone --client_name acme --raw_mode typed --full true"
+    assert f"wharf run api_to_bigquery {words}" in failure

@@ -92,7 +92,7 @@ def test_children_go_on_where_they_were(fetches: Fetches, api: Api) -> None:
     before = len(api.asked())
     ended = fetches.run()
     assert ended.code == 0, ended.err
-    assert len(api.asked()) - before <= 20
+    assert len(api.asked()) - before <= 30, "20, and what was on its way when the run was killed"
     assert fetches.ids("repos") == list(range(1, 121))
     assert fetches.ids("issues") == sorted(list(range(1, 31)) * 120), "of each, one page"
     (found,) = fetches.raw("issues", "COUNT(DISTINCT node_id) AS n")
@@ -221,16 +221,18 @@ def test_a_run_whose_files_another_has_loaded_meanwhile_leaves_each_record_once(
         reached.set()
         assert go.wait(60)
 
-    fetches.declare(events=EVENTS | SINCE)
+    fetches.declare(events=EVENTS | SINCE, gone=CUSTOMERS | {"path": "v9/gone"})
     proxy.on(lambda call: call.modifies(f"{fetches.dataset}.raw_events"), hold, nth=1)
     first = fetches.start(f"--bigquery_endpoint={proxy.url}")
     assert reached.wait(30)
-    assert fetches.run().code == 0
+    assert fetches.statuses() == {"events": "RUNNING", "gone": "FAILED"}, "what failed is known before others may begin"
+    assert fetches.run("--endpoints=events").code == 0
     go.set()
-    assert first.wait().code == 0
-    assert len(api.asked()) == 9
+    assert first.wait().code == 1
+    assert len(api.asked("/v1/events")) == 9
     assert fetches.ids("events") == IDS
-    assert [row["status"] for row in fetches.rows()] == ["SUCCESS"]
+    assert fetches.statuses() == {"events": "SUCCESS", "gone": "FAILED"}
+    assert len(fetches.rows()) == 2
 
 
 def test_a_run_that_is_interrupted_leaves_the_way_free(fetches: Fetches, api: Api) -> None:
@@ -265,7 +267,27 @@ def test_a_run_that_is_loaded_again_replaces_its_rows(fetches: Fetches, api: Api
     }
 
 
-def test_an_endpoint_that_failed_begins_anew(fetches: Fetches, api: Api) -> None:
+def test_an_endpoint_whose_api_gave_out_goes_on_at_its_cursor(fetches: Fetches, api: Api) -> None:
+    def give_out(_: web.Request) -> web.Response | None:
+        return web.json_response({}, status=503) if len(api.asked("/v1/events")) >= 120 else None
+
+    api.replies["/v1/events"] = give_out
+    fetches.keys["retries"] = {"attempts": 2}
+    fetches.declare(events=ONE_A_PAGE, customers=CUSTOMERS)
+    assert fetches.run().code == 1
+    assert fetches.statuses() == {"events": "FAILED", "customers": "SUCCESS"}
+    failed = fetches.newest()["events"]
+    assert "no usable answer in 2 attempts" in failed["error_message"]
+    api.replies.clear()
+    asked = len(api.asked("/v1/events"))
+    assert fetches.run("--endpoints=events").code == 0
+    assert len(api.asked("/v1/events")) - asked == 130
+    ended = fetches.newest()["events"]
+    assert (ended["run_id"], ended["status"], ended["pages"]) == (failed["run_id"], "SUCCESS", 250)
+    assert fetches.ids("events") == IDS
+
+
+def test_an_endpoint_that_was_refused_begins_anew(fetches: Fetches, api: Api) -> None:
     def refuse_the_second_half(request: web.Request) -> web.Response | None:
         late = int(request.query.get("cursor", "c0")[1:]) >= 120
         return web.json_response({"message": "no"}, status=403) if late else None

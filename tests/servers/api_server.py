@@ -7,6 +7,7 @@
     +- TruncatesGzip    half a gzip stream, told to be whole
     +- Drips            a body in drops, for ever slow
     +- Hangs            no answer at all
+    +- Drops            the connection is closed without an answer
     +- SendsPage        `kind` and `text` instead of JSON: a login page, a wrong content type
     +- Redirects        to `place`
     +- EndsTokens       all access tokens end behind the answer number `after`, once
@@ -110,6 +111,14 @@ class Drips(ApiServer):
 class Hangs(ApiServer):
     async def fault(self, request: web.Request) -> web.StreamResponse:
         await asyncio.sleep(30)
+        return web.Response()
+
+
+@dataclass
+class Drops(ApiServer):
+    async def fault(self, request: web.Request) -> web.StreamResponse:
+        assert request.transport
+        request.transport.close()
         return web.Response()
 
 

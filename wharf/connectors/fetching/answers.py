@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from wharf.connectors.fetching.tokens import Credentials
 
 if TYPE_CHECKING:
-    from httpx import Response
+    from aiohttp import ClientResponse
 
 _SHOWN = 200
 _LARGE = 1_000_000  # compressed bytes that are decompressed in a thread
@@ -23,13 +23,13 @@ class Unusable(Exception):
     """A body that is not taken, whatever it holds."""
 
 
-async def read_body(response: Response, largest: int) -> bytes:
+async def read_body(response: ClientResponse, largest: int) -> bytes:
     """The body of a streamed response, decompressed, not longer than `largest`.
 
-    Raises: Damaged, Unusable if it is too long or compressed in another way; httpx's own errors.
+    Raises: Damaged, Unusable if it is too long or compressed in another way; aiohttp's own errors.
     """
     chunks, received = [], 0
-    async for chunk in response.aiter_raw():
+    async for chunk in response.content.iter_any():
         received += len(chunk)
         if received > largest:
             raise _too_long(largest)

@@ -7,7 +7,6 @@ import datetime as dt
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 from wharf.connectors.fetching.pace import Pace
 from wharf.model.errors import RunFailed
@@ -22,16 +21,6 @@ class DayBudgetSpent(RunFailed):
     """The API takes no more requests for a long while; what is fetched is kept, and the next run continues there."""
 
 
-@dataclass(frozen=True)
-class Turn:
-    """Leave to send one request. `waited`: the seconds in which it was first in the queue and the limits forbade it.
-
-    Over all requests of a budget these do not overlap: their sum is the time that the limits cost.
-    """
-
-    waited: float
-
-
 def app_pace(limits: Limits, *, minute_seconds: float = 60.0) -> Pace | None:
     """The limit that the tenants of one app share; one value for all budgets of the app. None if there is none."""
     return Pace(limits.app_per_minute, minute_seconds) if limits.app_per_minute else None
@@ -41,7 +30,7 @@ class Budget:
     """All requests of one tenant of an app go through this, on one event loop.
 
     `app`: see `app_pace`. `spent_today`: requests that earlier runs of this day have used.
-    `minute_seconds`, `day_seconds`: how long the server's minute and day are. `throttled_seconds` adds up the waiting.
+    `minute_seconds`, `day_seconds`: how long the server's minute and day are.
 
     How requests are paced is told in wharf.connectors.fetching.pace: a minute's worth from rest (or `limits.burst`),
     evenly after that, never more than a minute's worth in any minute.
@@ -59,7 +48,6 @@ class Budget:
         minute_seconds: float = 60.0,
         day_seconds: float = 86_400.0,
     ) -> None:
-        self.throttled_seconds = 0.0
         self._limits = limits
         self._clock = clock
         self._names = (minute_remaining, day_remaining)
@@ -85,8 +73,11 @@ class Budget:
         )
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[Turn]:
+    async def turn(self) -> AsyncIterator[float]:
         """Wait until a request may be sent; hold it until its answer is read. First come, first served.
+
+        -> the seconds in which it was first in the queue and the limits forbade it. Over all requests of a budget these
+        do not overlap: their sum is the time that the limits cost.
 
         Raises: DayBudgetSpent.
         """
@@ -94,7 +85,7 @@ class Budget:
             async with self._first:
                 waited, paces = await self._wait()
             try:
-                yield Turn(waited)
+                yield waited
             finally:
                 now = self._clock()
                 for pace in paces:
@@ -137,7 +128,6 @@ class Budget:
             if not wait:
                 if self._day_left is not None:
                     self._day_left -= 1
-                self.throttled_seconds += now - began
                 return now - began, paces
             await asyncio.sleep(wait)
 

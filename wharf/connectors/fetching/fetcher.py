@@ -3,42 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import logging
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, replace
 
 from wharf.connectors.endpoints import Endpoints
 from wharf.connectors.fetching import raw_files
 from wharf.connectors.fetching.budget import Budget, DayBudgetSpent, app_pace
 from wharf.connectors.fetching.http import ApiClient, Counts
 from wharf.connectors.fetching.pace import Pace
+from wharf.connectors.fetching.pages import BEGINNING, Pages
 from wharf.connectors.fetching.raw_files import RawWriter
 from wharf.connectors.fetching.tokens import TokenSource
 from wharf.connectors.storage import Storage, open_storage
-from wharf.model.errors import RunFailed, WharfError
+from wharf.model.errors import ConnectionLost, RunFailed, ServerRefused, WharfError
 from wharf.model.fetching import cursors, paging, records, requests
 from wharf.model.fetching.checkpoint import Checkpoint, RawManifest
-from wharf.model.fetching.guards import Guard
 from wharf.model.fetching.layout import RawRun
-from wharf.model.fetching.paging import Page, Request
 from wharf.model.fetching.unit import Fetch, Fetched, Unit
 from wharf.model.ledger import SUCCESS
 
 _LOG = logging.getLogger(__name__)
-_AHEAD = 2  # requests under way or answered for each that may run at once
-_LARGE = 1 << 20  # bytes of a body that is parsed in a thread, so that others are answered meanwhile
-
-
-@dataclass(frozen=True)
-class _Fetched:
-    """A page that has come, as lines, and where the fetch stands behind it."""
-
-    lines: bytes
-    records: int
-    cursor: str
-    behind: Request | None  # the next page's request; None after the last page of an opening
 
 
 class UnitFetcher:
@@ -97,13 +82,7 @@ class UnitFetcher:
         reached = self._reached.get(fetch.run)
         if reached and not ended.manifest:
             ended = replace(ended, pages=reached.pages, records=reached.records)
-        return replace(
-            ended,
-            bytes=counts.bytes,
-            requests=counts.requests,
-            retries=counts.retries,
-            throttled_seconds=counts.throttled_seconds,
-        )
+        return replace(ended, **asdict(counts))
 
     async def _staged(self, fetch: Fetch, client: ApiClient, counts: Counts, parent: Fetched | None) -> RawManifest:
         """The files of a fetch, taken up where an earlier attempt has left it."""
@@ -112,132 +91,30 @@ class UnitFetcher:
             return done
         resumed = await asyncio.to_thread(raw_files.resume, storage, fetch.run)
         writer = RawWriter(storage, fetch.run, resumed)
-        at = resumed or Checkpoint(position={"opening": 0, "next": None}, pages=0, records=0)
-        self._reached[fetch.run] = at
-        number, again = int(at.position["opening"]), at.position["next"]
+        at = self._reached[fetch.run] = resumed or Checkpoint(position=BEGINNING, pages=0, records=0)
         try:
-            async for opening, pages in self._openings(fetch, client, counts, parent, number, again):
-                async for page in pages:
-                    position = {"opening": opening, "next": page.behind.to_json() if page.behind else None}
-                    if not page.behind:
-                        position["opening"] = opening + 1
-                    at = Checkpoint(
-                        position=position,
-                        pages=at.pages + 1,
-                        records=at.records + page.records,
-                        cursor=_later(fetch, at.cursor, page.cursor),
-                    )
-                    await writer.append(page.lines, at)
-                    self._reached[fetch.run] = at
-                    self._count("pages", 1)
-                    self._count("records", page.records)
-        except (WharfError, asyncio.CancelledError):
-            await writer.flush()  # what is here need not be fetched again
+            parents = await asyncio.to_thread(_of_parent, fetch, parent, storage) if parent else None
+            async for page in Pages(self._api, fetch, client, counts).behind(at.position, parents):
+                at = Checkpoint(
+                    position=page.behind,
+                    pages=at.pages + 1,
+                    records=at.records + page.records,
+                    cursor=_later(fetch, at.cursor, page.cursor),
+                )
+                await writer.append(page.lines, at)
+                self._reached[fetch.run] = at
+                self._count("pages", 1)
+                self._count("records", page.records)
+        except (Exception, asyncio.CancelledError) as error:
+            await (writer.flush() if _can_go_on(fetch, error) else writer.give_up())
             raise
         return await writer.seal()
-
-    async def _openings(
-        self,
-        fetch: Fetch,
-        client: ApiClient,
-        counts: Counts,
-        parent: Fetched | None,
-        first: int,
-        again: str | None,
-    ) -> AsyncIterator[tuple[int, AsyncIterator[_Fetched]]]:
-        """The pages of each opening: there is one, or one for each record of the parent, in their order."""
-        if not parent:
-            request = Request.from_json(again) if again else self._first(fetch, None)
-            if first == 0:
-                yield 0, self._pages(fetch, client, counts, request)
-            return
-        values = await asyncio.to_thread(_of_parent, fetch, parent, self._storage(fetch))
-        ahead: deque[tuple[int, asyncio.Task[list[_Fetched]]]] = deque()
-        try:
-            for number in range(first, len(values)):
-                taken_up = again if number == first else None
-                request = Request.from_json(taken_up) if taken_up else self._first(fetch, values[number])
-                ahead.append((number, asyncio.create_task(_collected(self._pages(fetch, client, counts, request)))))
-                if len(ahead) >= _AHEAD * self._api.limits.concurrent:
-                    opening, task = ahead.popleft()
-                    yield opening, _each(await task)
-            while ahead:
-                opening, task = ahead.popleft()
-                yield opening, _each(await task)
-        finally:
-            await _cancelled(task for _, task in ahead)
-
-    async def _pages(
-        self, fetch: Fetch, client: ApiClient, counts: Counts, request: Request
-    ) -> AsyncIterator[_Fetched]:
-        """The pages from `request` on, in their order; side by side where the API says how many there are."""
-        endpoint = fetch.endpoint
-        guard = Guard(endpoint, records=request.seen, pages=request.number - 1)
-        following: Request | None = request
-        while following:
-            request, (page, body, fetched) = following, await self._page(fetch, client, counts, following)
-            guard.see(request, page, body)
-            if rest := paging.rest(endpoint, request, page):
-                yield replace(fetched, behind=rest[0])
-                async for fetched in self._side_by_side(fetch, client, counts, rest, guard):
-                    yield fetched
-                break
-            following = paging.next_request(endpoint, request, page)
-            if not following:
-                guard.finish()
-            yield replace(fetched, behind=following)
-
-    async def _side_by_side(
-        self, fetch: Fetch, client: ApiClient, counts: Counts, rest: tuple[Request, ...], guard: Guard
-    ) -> AsyncIterator[_Fetched]:
-        ahead: deque[tuple[Request, asyncio.Task[tuple[Page, bytes, _Fetched]]]] = deque()
-        waiting = deque(rest)
-        try:
-            while waiting or ahead:
-                while waiting and len(ahead) < _AHEAD * self._api.limits.concurrent:
-                    request = waiting.popleft()
-                    ahead.append((request, asyncio.create_task(self._page(fetch, client, counts, request))))
-                request, task = ahead.popleft()
-                page, body, fetched = await task
-                guard.see(request, page, body)
-                behind = ahead[0][0] if ahead else waiting[0] if waiting else None
-                if not behind:
-                    guard.finish()
-                yield replace(fetched, behind=behind)
-        finally:
-            await _cancelled(task for _, task in ahead)
-
-    async def _page(
-        self, fetch: Fetch, client: ApiClient, counts: Counts, request: Request
-    ) -> tuple[Page, bytes, _Fetched]:
-        response = await client.get(request, counts)
-        extras = {
-            "_fetched_at": dt.datetime.now(dt.UTC).isoformat(timespec="microseconds"),
-            "_page": request.number,
-            "_request_id": response.request_id,
-            "_run_id": fetch.run.run_id,
-            "_tenant": fetch.tenant,
-        }
-
-        def read() -> tuple[Page, bytes, _Fetched]:
-            page = records.read_page(fetch.endpoint, request, response.status, response.headers, response.body)
-            incremental = fetch.endpoint.incremental
-            cursor = cursors.highest(incremental, page.records, "") if incremental and incremental.cursor else ""
-            fetched = _Fetched(records.lines(page.records, extras), len(page.records), cursor, None)
-            return page, response.body, fetched
-
-        return await asyncio.to_thread(read) if len(response.body) > _LARGE else read()
 
     def _storage(self, fetch: Fetch) -> Storage:
         root = fetch.run.root
         if root not in self._storages:
             self._storages[root] = open_storage(root, self._endpoints)
         return self._storages[root]
-
-    def _first(self, fetch: Fetch, parent: dict[str, str] | None) -> Request:
-        return requests.first_request(
-            self._api, fetch.endpoint, tenant=fetch.tenant, cursor=fetch.cursor, parent=parent
-        )
 
     def _cursor_after(self, fetch: Fetch, manifest: RawManifest) -> str:
         incremental = fetch.endpoint.incremental
@@ -275,20 +152,16 @@ def _later(fetch: Fetch, one: str | None, other: str) -> str | None:
     return cursors.later(incremental, one or "", other) or None if incremental else None
 
 
-async def _collected(pages: AsyncIterator[_Fetched]) -> list[_Fetched]:
-    return [page async for page in pages]
+def _can_go_on(fetch: Fetch, why: BaseException) -> bool:
+    """Whether the next run goes on where a fetch has ended; else it begins anew.
 
-
-async def _each(pages: list[_Fetched]) -> AsyncIterator[_Fetched]:
-    for page in pages:
-        yield page
-
-
-async def _cancelled(tasks: Iterable[asyncio.Task[object]]) -> None:
-    left = list(tasks)
-    for task in left:
-        task.cancel()
-    await asyncio.gather(*left, return_exceptions=True)
+    Where the day was spent or the run was ended, nothing was wrong. Where the API gave no answer, hours may pass before
+    somebody runs it again: it goes on only if the place is still the same then. Pages that were wrong and requests that
+    were refused, as for a cursor that has expired, would be so again.
+    """
+    if isinstance(why, DayBudgetSpent | asyncio.CancelledError):
+        return True
+    return isinstance(why, ConnectionLost | ServerRefused) and paging.is_lasting(fetch.endpoint.paging)
 
 
 def _named(fetch: Fetch, text: str) -> str:

@@ -11,9 +11,8 @@ from wharf.connectors.fetching.state import FetchState, Key
 from wharf.connectors.storage import Storage
 from wharf.model.fetching.api import Api, Endpoint
 from wharf.model.fetching.layout import RawRun
-from wharf.model.fetching.ledger import STOPPED
 from wharf.model.fetching.unit import Fetch
-from wharf.model.ledger import FAILED, RUNNING
+from wharf.model.ledger import SUCCESS
 
 
 def fetches(
@@ -64,14 +63,12 @@ def _unfinished(
     rows = [newest.get((endpoint.name, tenant)) for endpoint in family]
     if not all(rows) or len({row["run_id"] for row in rows if row}) > 1:
         return False
-    return any(_can_go_on(storage, _run_of(api, root, row), row["status"]) for row in rows if row)
+    return any(row["status"] != SUCCESS and _is_staged(storage, _run_of(api, root, row)) for row in rows if row)
 
 
-def _can_go_on(storage: Storage, run: RawRun, status: str) -> bool:
-    """A run that stopped or died goes on; one that failed only if nothing but loading its files is left to do."""
-    if status in {RUNNING, STOPPED}:
-        return raw_files.resume(storage, run) is not None or raw_files.sealed(storage, run) is not None
-    return status == FAILED and raw_files.sealed(storage, run) is not None
+def _is_staged(storage: Storage, run: RawRun) -> bool:
+    """Whether a run is whole, and only to be loaded, or has left a place to go on from."""
+    return raw_files.sealed(storage, run) is not None or raw_files.resume(storage, run) is not None
 
 
 def _run_of(api: Api, root: str, row: Mapping[str, Any]) -> RawRun:

@@ -31,7 +31,7 @@ _GZIP = 31  # wbits of a gzip member
 
 
 def resume(storage: Storage, run: RawRun) -> Checkpoint | None:
-    """How far an earlier attempt at the run has come; None if it has nothing staged.
+    """How far an earlier attempt at the run has come; None if it is to begin anew.
 
     Raises: RunFailed.
     """
@@ -117,6 +117,16 @@ class RawWriter:
             await self._end_part()
             await self._settle()
             return self._written
+
+    async def give_up(self) -> None:
+        """Leave nothing to go on from: what was written lies there, and counts for no other run.
+
+        Raises: GoogleAPIError, OSError.
+        """
+        async with self._turn:
+            if self._writing:
+                await asyncio.gather(self._writing, return_exceptions=True)
+            await asyncio.to_thread(self._storage.delete, [self.run.checkpoint])
 
     async def seal(self) -> RawManifest:
         """Write the rest, and make the run complete. -> its manifest, an earlier one if another worker was faster.

@@ -15,6 +15,7 @@ from google.api_core import exceptions
 
 from wharf.connectors import bigquery
 from wharf.connectors.fetching.raw_files import read_parts
+from wharf.connectors.fetching.widen import widen
 from wharf.connectors.loading.jobs import Jobs
 from wharf.connectors.loading.tables import Tables
 from wharf.connectors.retry import POLICY
@@ -101,7 +102,7 @@ class RawTables:
     def load(self, manifest: RawManifest, primary_key: Sequence[str] = (), times: Collection[str] = ()) -> RawLoad:
         """Load a run's records in place of those that its table may have of it; any number of times.
 
-        `times`: fields whose text becomes a TIMESTAMP where the column is new.
+        `times`: fields that are TIMESTAMPs where the column is new.
 
         Raises: WharfError, GoogleAPIError.
         """
@@ -116,7 +117,7 @@ class RawTables:
             with ThreadPoolExecutor(1, thread_name_prefix="raw load") as pool:
                 loading = pool.submit(self._stage, manifest, staging, identity, location) if staging else None
                 seen = self._look(manifest, table, times) if self._typed else {}
-                shape = self._fit(table, seen, times)
+                widened, shape = self._fit(table, seen, times)
                 if loading:
                     loading.result()
             columns = shape.columns if self._typed else None
@@ -124,8 +125,9 @@ class RawTables:
             self._jobs.statement(f"{identity}_replace", statement, location)
         finally:
             self._tables.drop([staging] if staging else [])
-        self._show_latest(manifest.run.endpoint, table, primary_key)
-        return RawLoad(table, manifest.records, tuple(field.name for field in shape.added), shape.warnings)
+        self._show_latest(manifest.run.endpoint, table, primary_key, anew=bool(widened))
+        told = (*(f"{name} was INT64 and is {type_} from now on" for name, type_ in widened.items()), *shape.warnings)
+        return RawLoad(table, manifest.records, tuple(field.name for field in shape.added), told)
 
     def _ensure_dataset(self) -> None:
         from google.cloud.bigquery import Dataset
@@ -171,15 +173,22 @@ class RawTables:
                 shapes.look(parse(b"[" + lines.strip().replace(b"\n", b",") + b"]"), seen, may_be_time)
         return seen
 
-    def _fit(self, table: TableId, seen: shapes.Seen, times: Collection[str]) -> Shape:
-        """Make the table, or add what it lacks; others may be doing the same for other tenants."""
+    def _fit(self, table: TableId, seen: shapes.Seen, times: Collection[str]) -> tuple[dict[str, str], Shape]:
+        """Make the table, or add what it lacks. -> columns that have other types now, and its shape.
+
+        Others may be doing the same for other tenants.
+        """
         with self._locks[str(table)]:
             added: dict[str, Field] = {}
+            widened: dict[str, str] = {}
             for _ in range(_TRIES):
                 target = self._tables.find(table)
+                if target and not widened and (wider := shapes.wider(target.fields, seen)):
+                    widened = widen(self._client, table, wider, emulated=self._emulated)
+                    target = self._tables.find(table)
                 shape = self._shape(target.fields if target else (), seen, times)
                 if target and not shape.added:
-                    return replace(shape, added=tuple(added.values()))
+                    return widened, replace(shape, added=tuple(added.values()))
                 added |= {field.name: field for field in shape.added}
                 try:
                     if target:
@@ -197,8 +206,8 @@ class RawTables:
         has_record = any(field.name == RECORD.name for field in table)
         return shape if has_record else replace(shape, added=(*shape.added, RECORD))
 
-    def _show_latest(self, endpoint: str, table: TableId, primary_key: Sequence[str]) -> None:
-        """Make the view of the latest rows, or make it again where its columns are others now."""
+    def _show_latest(self, endpoint: str, table: TableId, primary_key: Sequence[str], *, anew: bool) -> None:
+        """Make the view of the latest rows, or make it again where its columns, or with `anew` their types, changed."""
         target = self._tables.find(table)
         view = table._replace(table=view_name(endpoint))
         query, statement = raw_sql.latest(view, table, target.fields if target else (), primary_key)
@@ -209,7 +218,7 @@ class RawTables:
                 found = self._client.get_table(str(view), retry=POLICY, timeout=_TIMEOUT)
             except exceptions.NotFound:
                 found = None
-            if found is None or (found.view_query or "").strip() != query:
+            if anew or found is None or (found.view_query or "").strip() != query:
                 bigquery.execute(self._client, statement)
 
 

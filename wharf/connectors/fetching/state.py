@@ -7,6 +7,7 @@ an app or one of its tenants, is what an export is there.
 from __future__ import annotations
 
 import datetime as dt
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from wharf.model.schema import TableId
 if TYPE_CHECKING:
     from google.cloud.bigquery import Client
 
+_LONGEST_PAUSE = 20.0
 Row = dict[str, Any]
 Key = tuple[str, str]  # endpoint and tenant
 
@@ -86,11 +88,12 @@ class FetchState:
     ) -> Iterator[None]:
         """Keep others from `unit`, such as `client/api/tenant`, for the length of the block.
 
-        With `force`, or when its lease has ended, a former holder is taken over from.
+        With `force`, or when its lease has ended, a former holder is taken over from. One that is at work for the same
+        run, most likely on a worker that was lost, is waited for.
 
-        Raises: RunInProgress if somebody else is at work on it.
+        Raises: RunInProgress if another run is at work on it.
         """
-        claim = f"{run_id}/{uuid.uuid4().hex[:8]}"  # the same run, begun twice, is two that exclude each other
+        claim = f"{run_id}/{uuid.uuid4().hex[:8]}"
         row = {
             "export_id": claim,
             "export_name": unit,
@@ -98,10 +101,15 @@ class FetchState:
             "started_at": dt.datetime.now(dt.UTC),
             "job_id": job_id,
         }
-        try:
-            self.leases.claim(row, lease, force=force)
-        except RunInProgress as error:
-            raise RunInProgress(f"{unit} is being fetched already, and its limits are one run's: {error}") from error
+        while True:
+            try:
+                self.leases.claim(row, lease, force=force)
+                break
+            except RunInProgress as error:
+                if not self._is_at_work(run_id, unit):
+                    text = f"{unit} is being fetched already, and its limits are one run's: {error}"
+                    raise RunInProgress(text) from error
+            time.sleep(min(lease.total_seconds() / 10, _LONGEST_PAUSE))
         try:
             with self.leases.kept_alive([claim], lease):
                 yield
@@ -109,6 +117,17 @@ class FetchState:
             self.leases.fail(claim, str(error) or type(error).__name__)
             raise
         self.leases.end({"export_id": claim})
+
+    def _is_at_work(self, run_id: str, unit: str) -> bool:
+        """Whether one that is at work on `unit` is so for the run."""
+        return bool(
+            bigquery.rows(
+                self.client,
+                f"SELECT export_id FROM `{self.leases_table}` WHERE export_name = @unit AND status = 'RUNNING' "
+                "AND STARTS_WITH(export_id, CONCAT(@run, '/'))",
+                {"unit": unit, "run": run_id},
+            )
+        )
 
     def _newest(self, client_name: str, api: str, condition: str) -> dict[Key, Row]:
         if not bigquery.exists(self.client, self.table):

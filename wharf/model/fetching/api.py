@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 
 from wharf.model.secrets import SecretRef
 
-JsonText = str  # a JSON value as text, so that it can be hashed
-
 
 @dataclass(frozen=True, kw_only=True)
 class Auth:
@@ -32,9 +30,9 @@ class Auth:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What the API allows; None: no such limit. The server's own headers correct it while a run goes on.
+    """What the API allows each tenant, and all tenants of the app together; None: no such limit.
 
-    `scope` of each: `tenant`, or `app` where all tenants of one app share it.
+    The server's own headers correct it while a run goes on.
     """
 
     concurrent: int = 5
@@ -107,6 +105,7 @@ class Endpoint:
     paging: Paging = field(default_factory=Paging)
     incremental: Incremental | None = None
     primary_key: tuple[str, ...] = ()  # JSONPaths in a record
+    times: tuple[str, ...] = ()  # fields of a record that are TIMESTAMP columns of a new table
     parent: str = ""  # an endpoint's name
     parent_fields: tuple[tuple[str, str], ...] = ()  # (placeholder, JSONPath in the parent's record)
 

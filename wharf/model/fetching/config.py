@@ -181,7 +181,7 @@ def _base_url(document: written.Document, client: written.Client, client_name: s
     url, place = _written("base_url", document, client, client_name)
     try:
         parts = urlsplit(url)
-        sound = parts.scheme in {"http", "https"} and parts.hostname and (parts.port or True)
+        sound = parts.scheme in {"http", "https"} and parts.hostname and parts.netloc.isascii() and (parts.port or True)
     except ValueError:
         sound = False
     if not url and findings.sound((), "base_url"):

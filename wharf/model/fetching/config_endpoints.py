@@ -87,6 +87,7 @@ class _Reader:
             paging=self._paging(*pick("paging")),
             incremental=self._incremental(*pick("incremental")),
             primary_key=tuple(self._path(key, (*keys_place, index)) for index, key in enumerate(keys)),
+            times=self._times(*pick("times")),
             parent=pick("parent")[0],
             parent_fields=tuple((key, self._path(text, (*fields_place, key))) for key, text in parent_fields.items()),
         )
@@ -99,6 +100,12 @@ class _Reader:
                     self._findings.wrong((*place, name), f"must be text, a number, true or false, not {kind(each)}")
                 found.append((name, str(each).lower() if isinstance(each, bool) else str(each)))
         return tuple(found)
+
+    def _times(self, names: list[str], place: Place) -> tuple[str, ...]:
+        for index, name in enumerate(names):
+            if name.startswith("$") or not name.strip():
+                self._findings.wrong((*place, index), "is no field's name, such as updated_at")
+        return tuple(names)
 
     def _path(self, text: str, place: Place) -> str:
         """A JSONPath in full; `a.b` stands for `$.a.b`."""

@@ -25,12 +25,8 @@ def highest(incremental: Incremental, records: Sequence[Mapping[str, Any]], so_f
 
     Raises: RunFailed if a value is neither a time nor, where the format is empty, text or a number.
     """
-    path = json_path(incremental.cursor)
-    if (name := path.field) is not None:
-        values = {value for record in records if isinstance(value := record.get(name), str | int | float)}
-    else:
-        found = (path.first(record) for record in records)
-        values = {value for value in found if isinstance(value, str | int | float)}
+    found = json_path(incremental.cursor).firsts(records)
+    values = {value for value in found if isinstance(value, str | int | float)}
     try:
         if incremental.format:
             known = {moment(value) for value in _last_of(values)} | ({moment(so_far)} if so_far else set())

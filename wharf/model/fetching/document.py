@@ -146,6 +146,11 @@ class Endpoint(_Model):
     primary_key: list[Path] = Field(
         default=[], description="JSONPaths in a record; the view shows the latest row of each key", min_length=1
     )
+    times: list[Line] = Field(
+        default=[],
+        description="fields of a record that are times, by their names: new columns for them are TIMESTAMPs",
+        examples=[["updated_at"]],
+    )
     parent: Line = Field(default="", description="another endpoint; this one is fetched for each of its records")
     parent_fields: dict[str, Path] = Field(
         default={}, description="placeholder in path or params -> JSONPath in the parent's record"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,8 +16,8 @@ MAX_PAGES = 100_000
 class Guard:
     """Watches the pages of one fetch: those of an endpoint, for one tenant and one record of its parent.
 
-    Pages may come in any order. What earlier pages were is remembered as digests of eight bytes; a fetch that is taken
-    up again goes on with the `records` and `pages` it had, and knows of no earlier digests.
+    Pages may come in any order. What earlier pages were is remembered as hashes of eight bytes; a fetch that is taken
+    up again goes on with the `records` and `pages` it had, and knows of no earlier hashes.
     """
 
     def __init__(self, endpoint: Endpoint, *, records: int = 0, pages: int = 0, max_pages: int = MAX_PAGES) -> None:
@@ -26,9 +25,9 @@ class Guard:
         self.pages = pages
         self._endpoint = endpoint
         self._max_pages = max_pages
-        self._asked: dict[bytes, int] = {}
-        self._bodies: dict[bytes, int] = {}
-        self._keys: dict[bytes, int] = {}
+        self._asked: dict[int, int] = {}  # hash -> the page's number
+        self._bodies: dict[int, int] = {}
+        self._keys: dict[int, int] = {}
         self._total: int | None = None
         self._last = 0, 0  # the number of the last page, and of its records
         self._paths = [json_path(path) for path in endpoint.primary_key]
@@ -44,7 +43,7 @@ class Guard:
             raise self._failure(f"more than {self._max_pages} pages were answered: it does not end")
         self._last = max(self._last, (page.number, len(page.records)))
         self._check_number(request, page)
-        if earlier := self._earlier(self._asked, _digest(request.full_url.encode()), page):
+        if earlier := self._earlier(self._asked, hash(request.full_url), page):
             raise self._failure(
                 f"page {page.number} is asked for as page {earlier} was: the answer to page {page.number - 1} leads "
                 "back to it"
@@ -80,10 +79,10 @@ class Guard:
 
     def _check_repeated(self, page: Page, body: bytes) -> None:
         same = ""
-        if earlier := self._earlier(self._bodies, _digest(body), page):
+        if earlier := self._earlier(self._bodies, hash(body), page):
             same = "byte for byte"
         elif self._paths and (keys := self._keys_of(page.records)):
-            earlier = self._earlier(self._keys, _digest(keys), page)
+            earlier = self._earlier(self._keys, hash(keys), page)
             same = "with the same keys"
         if earlier:
             raise self._failure(
@@ -91,21 +90,15 @@ class Guard:
                 "the API does not follow the paging that is configured"
             )
 
-    def _keys_of(self, records: Sequence[Mapping[str, Any]]) -> bytes:
+    def _keys_of(self, records: Sequence[Mapping[str, Any]]) -> str:
         """The primary keys of `records`; empty if one has none, as then they say nothing."""
-        keys = [[path.first(record) for path in self._paths] for record in records]
-        if any(value is None for key in keys for value in key):
-            return b""
-        return repr(keys).encode()
+        keys = [path.firsts(records) for path in self._paths]
+        return "" if any(None in column for column in keys) else repr(keys)
 
-    def _earlier(self, seen: dict[bytes, int], digest: bytes, page: Page) -> int:
-        """The number of the page that had this digest, 0 if none had; remembers it."""
-        earlier = seen.setdefault(digest, page.number)
+    def _earlier(self, seen: dict[int, int], hashed: int, page: Page) -> int:
+        """The number of the page that had this hash, 0 if none had; remembers it."""
+        earlier = seen.setdefault(hashed, page.number)
         return 0 if earlier == page.number else earlier
 
     def _failure(self, what: str) -> RunFailed:
         return RunFailed(f"endpoint {self._endpoint.name}: {what}")
-
-
-def _digest(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=8).digest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -33,15 +34,16 @@ class JsonPath:
         """Whether the path leads to one value at most."""
         return _ALL not in self._steps if self._steps is not None else bool(self._query.singular_query())
 
-    @property
-    def field(self) -> str | None:
-        """The name, where the path is that of one field, as `$.name` is."""
-        return self._steps[0] if self._steps and len(self._steps) == 1 and isinstance(self._steps[0], str) else None
-
     def first(self, value: Any, default: Any = None) -> Any:
         """The first thing that the path leads to in `value`, or `default`."""
         found = self.all(value)
         return found[0] if found else default
+
+    def firsts(self, records: Iterable[Mapping[str, Any]]) -> list[Any]:
+        """The first thing in each of `records`; None where there is none."""
+        if self._steps and len(self._steps) == 1 and isinstance(name := self._steps[0], str):
+            return [record.get(name) for record in records]
+        return [self.first(record) for record in records]
 
     def all(self, value: Any) -> list[Any] | None:
         """Everything that the path leads to in `value`; a list that the path ends in is itself the answer, no copy.

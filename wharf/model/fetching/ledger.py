@@ -43,12 +43,18 @@ FETCHES = LedgerTable(
         Column("raw_uri", "STRING", "The folder of the run's files"),
         Column("table_name", "STRING", "project.dataset.table that the records are loaded into"),
         Column("job_id", "STRING", "Dataflow job, or host and process of a local run"),
+        Column("settings", "STRING", "The flags that the run was started with, as JSON"),
     ),
 )
 
 
 def running(
-    run: RawRun, started_at: dt.datetime, *, cursor_before: str | None = None, job_id: str | None = None
+    run: RawRun,
+    started_at: dt.datetime,
+    *,
+    cursor_before: str | None = None,
+    job_id: str | None = None,
+    settings: str | None = None,
 ) -> dict[str, Any]:
     """The row of an endpoint that a run begins with, or goes on with."""
     row: dict[str, Any] = dict.fromkeys(column.name for column in FETCHES.columns)
@@ -63,6 +69,7 @@ def running(
         "cursor_before": cursor_before,
         "raw_uri": run.folder,
         "job_id": job_id,
+        "settings": settings,
     }
 
 

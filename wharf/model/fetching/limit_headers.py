@@ -16,6 +16,7 @@ from email.utils import parsedate_to_datetime
 _EPOCH = 1_000_000_000  # a reset as large as this is a time, not a number of seconds
 _REMAINING = ("ratelimit-remaining", "x-ratelimit-remaining", "x-rate-limit-remaining")
 _RESET = ("ratelimit-reset", "x-ratelimit-reset", "x-rate-limit-reset")
+_KNOWN = frozenset(("retry-after", "ratelimit", "ratelimit-policy", *_REMAINING))
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,13 @@ class Said:
 
 def read(headers: Mapping[str, str], *, minute_remaining: str, day_remaining: str, now: dt.datetime) -> Said:
     """The headers of a response -> what they say. `headers` finds names in lower case; what is no number is ignored."""
+    own = minute_remaining.lower(), day_remaining.lower()
+    if _KNOWN.isdisjoint(headers) and own[0] not in headers and own[1] not in headers:
+        return Said()
     return Said(
         retry_after=_retry_after(headers.get("retry-after", ""), now),
-        minute_remaining=_count(headers.get(minute_remaining.lower(), "")),
-        day_remaining=_count(headers.get(day_remaining.lower(), "")),
+        minute_remaining=_count(headers.get(own[0], "")),
+        day_remaining=_count(headers.get(own[1], "")),
         exhausted_for=_exhausted_for(headers, now),
         policies=_policies(headers.get("ratelimit-policy", "")),
     )

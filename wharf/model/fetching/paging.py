@@ -7,21 +7,19 @@ be written down as JSON and taken up again by another process.
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
-from urllib.parse import quote, urlencode, urljoin, urlsplit
+from urllib.parse import quote, urlencode
 
 from wharf.model.errors import RunFailed
-from wharf.model.fetching.api import Endpoint
+from wharf.model.fetching.api import Endpoint, Paging
 from wharf.model.fetching.json_path import json_path
-from wharf.model.fetching.urls import origin
+from wharf.model.fetching.links import near, next_in_header
 
 Pairs = tuple[tuple[str, str], ...]
-_LINK = re.compile(r"""<([^>]*)>((?:\s*;\s*[^\s=;,]+(?:\s*=\s*(?:"(?:[^"\\]|\\.)*"|[^\s";,]*))?)*)\s*(?:,|$)""")
-_REL = re.compile(r""";\s*rel\s*=\s*(?:"([^"]*)"|([^\s";,]*))""", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +37,7 @@ class Request:
     seen: int = 0
     full: int = 0
 
-    @property
+    @cached_property
     def full_url(self) -> str:
         """URL and parameters, encoded as they are sent."""
         if not self.params:
@@ -47,14 +45,11 @@ class Request:
         joint = "&" if "?" in self.url else "?"
         return f"{self.url}{joint}{urlencode(self.params, quote_via=quote, safe='/,:')}"
 
-    def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self))
-
     @classmethod
-    def from_json(cls, text: str) -> Request:
-        data = json.loads(text)
-        params, headers = (tuple((key, value) for key, value in data.pop(name)) for name in ("params", "headers"))
-        return cls(params=params, headers=headers, **data)
+    def from_dict(cls, data: Mapping[str, Any]) -> Request:
+        """What `dataclasses.asdict` gave, also when it was JSON in between."""
+        pairs = {name: tuple((key, value) for key, value in data[name]) for name in ("params", "headers")}
+        return cls(**{**data, **pairs})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,11 +97,19 @@ def next_request(endpoint: Endpoint, request: Request, page: Page) -> Request | 
     if paging.kind == "cursor":
         cursor = page.value(paging.cursor)
         if cursor is None or cursor is False or cursor == "":
+            _check_end(endpoint, page, paging.cursor)
             return None
         return _after(request, page, params=with_param(request.params, paging.param, _text(endpoint, page, cursor)))
     if paging.kind == "link":
         link = _next_link(endpoint, page)
-        return _after(request, page, url=_near(endpoint, request, page, link), params=()) if link else None
+        if not link:
+            _check_end(endpoint, page, paging.link)
+            return None
+        try:
+            url = near(request.url, link)
+        except ValueError as error:
+            raise _strange(endpoint, page, f"the link to the next page {error}") from None
+        return _after(request, page, url=url, params=())
     if _is_last(endpoint, request, page):
         return None
     following = _following(endpoint, request, page)
@@ -133,6 +136,14 @@ def rest(endpoint: Endpoint, request: Request, page: Page) -> tuple[Request, ...
     return tuple(found)
 
 
+def is_lasting(paging: Paging) -> bool:
+    """Whether a request of a later page asks for the same when records have come and gone before it.
+
+    What stands behind a record does; the number of a page does not, and a link may hold one.
+    """
+    return paging.kind in {"none", "cursor"} or bool(paging.offset_from)
+
+
 def total_of(endpoint: Endpoint, page: Page) -> int | None:
     """How many records there are, as `page` has it; None if it does not say."""
     return _whole_number(endpoint, page, endpoint.paging.total, "number of records")
@@ -155,16 +166,6 @@ def with_param(params: Pairs, name: str, value: str) -> Pairs:
     return (*params, (name, value))
 
 
-def next_in_header(header: str) -> str:
-    """The target of `rel="next"` in a Link header (RFC 8288, section 3), or of a header that is a URL; empty: none."""
-    if not header.lstrip().startswith("<"):
-        return header.strip()
-    for target, parameters in _LINK.findall(header):
-        if (rel := _REL.search(parameters)) and "next" in (rel[1] or rel[2]).lower().split():
-            return str(target).strip()
-    return ""
-
-
 def _after(request: Request, page: Page, **changes: Any) -> Request:
     return dataclasses.replace(
         request,
@@ -172,6 +173,27 @@ def _after(request: Request, page: Page, **changes: Any) -> Request:
         seen=request.seen + len(page.records),
         full=request.full or len(page.records),
         **changes,
+    )
+
+
+def _check_end(endpoint: Endpoint, page: Page, place: str) -> None:
+    """Refuse to end where the API says that there is more, or with a first page that is full and names no other.
+
+    Nobody can tell such a page from a wrong `place`. What says null there, or has other links, has said that it is all.
+    """
+    paging, count = endpoint.paging, len(page.records)
+    if page.value(paging.more) is not None:
+        raise _strange(endpoint, page, f"{paging.more} says that there is more, and nothing at {place} leads on")
+    is_whole = page.number > 1 or not paging.size or count < paging.size or total_of(endpoint, page) is not None
+    if (
+        is_whole
+        or page.value(place) is not None
+        or (not place.startswith("header:") and json_path(place).all(page.body))
+    ):
+        return
+    raise RunFailed(
+        f"endpoint {endpoint.name}, page 1: it is full ({count} records), and nothing is at {place}, which would lead "
+        f"to the next one; is it called so? If there are no more records, ask for another size than {paging.size}"
     )
 
 
@@ -210,24 +232,6 @@ def _next_link(endpoint: Endpoint, page: Page) -> str:
         return ""
     text = _text(endpoint, page, link)
     return next_in_header(text) if place.startswith("header:") else text.strip()
-
-
-def _near(endpoint: Endpoint, request: Request, page: Page, link: str) -> str:
-    """`link`, which may be relative, as a URL of the host that was asked; another one would be sent our token."""
-    try:
-        url = urljoin(request.url, link)
-        near = origin(url) == origin(request.url)
-    except ValueError:
-        raise _strange(endpoint, page, "the link to the next page is not a URL") from None
-    if not near:
-        there = urlsplit(url)
-        raise _strange(
-            endpoint,
-            page,
-            f"the link to the next page leads to {there.scheme}://{there.hostname}, away from "
-            f"{'://'.join(urlsplit(request.url)[:2])}, and credentials are not sent there",
-        )
-    return url.partition("#")[0]
 
 
 def _whole_number(endpoint: Endpoint, page: Page, place: str, name: str) -> int | None:

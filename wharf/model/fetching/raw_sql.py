@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from wharf.model.errors import UsageError
 from wharf.model.fetching.layout import RawRun
-from wharf.model.fetching.shapes import META, RECORD, SHORT_DIGITS, Column, column_of
+from wharf.model.fetching.shapes import META, MICROSOFT, RECORD, SHORT_DIGITS, Column, column_of
 from wharf.model.loading.sql_text import literal, quoted, string
 from wharf.model.schema import Field, TableId
 
@@ -59,6 +59,20 @@ def latest(view: TableId, table: TableId, fields: Sequence[Field], primary_key: 
     return query, f"CREATE OR REPLACE VIEW `{view}` AS\n{query}"
 
 
+def are_short(table: TableId, columns: Sequence[str]) -> str:
+    """The query that says of each of `columns`, integers, whether a FLOAT64 holds all its values as they are."""
+    most = 10**SHORT_DIGITS - 1
+    found = (f"LOGICAL_AND(IFNULL({quoted(name)} BETWEEN -{most} AND {most}, TRUE))" for name in columns)
+    named = (f"IFNULL({each}, TRUE) AS {quoted(name)}" for each, name in zip(found, columns, strict=True))
+    return f"SELECT {', '.join(named)} FROM `{table}`"
+
+
+def widen(table: TableId, column: str, type_: str, *, emulated: bool = False) -> str:
+    """The statement that gives an INT64 column a type that holds all of its values and others too."""
+    type_ = _CASTS.get(type_, type_) if emulated else type_
+    return f"ALTER TABLE `{table}` ALTER COLUMN {quoted(column)} SET DATA TYPE {type_}"
+
+
 def _insert(table: TableId, staging: TableId, columns: Sequence[Column] | None) -> str:
     given = [(field, f"CAST(JSON_VALUE(line, {_path(field.name)}) AS {field.type})") for field in META]
     if columns is None:
@@ -94,7 +108,9 @@ def _value(column: Column, text: str) -> str:
     if type_ == "BOOL":
         return f"CASE {text} WHEN 'true' THEN TRUE WHEN 'false' THEN FALSE END"
     if type_ == "TIMESTAMP":
-        return f"IF(STARTS_WITH({text}, '\"'), SAFE_CAST({_unquoted(text)} AS TIMESTAMP), NULL)"
+        said = _unquoted(text)
+        since = f"SAFE.TIMESTAMP_MILLIS(SAFE_CAST(REGEXP_EXTRACT({said}, r'{MICROSOFT}') AS INT64))"
+        return f"IF(STARTS_WITH({text}, '\"'), IFNULL(SAFE_CAST({said} AS TIMESTAMP), {since}), NULL)"
     if type_ == "FLOAT64":
         longer = f"REGEXP_CONTAINS({text}, r'^-?[0-9]{{{SHORT_DIGITS + 1},}}$')"
         return f"IF(REGEXP_CONTAINS({text}, r'^-?[0-9]') AND NOT {longer}, SAFE_CAST({text} AS FLOAT64), NULL)"

@@ -88,8 +88,7 @@ def lines(records: Sequence[dict[str, Any]], extras: Mapping[str, Any]) -> bytes
 
     A record's own field of such a name gets underscores behind it. Halves of surrogate pairs become question marks.
     """
-    # A list is made sooner than a generator is asked for each item.
-    if not all(records) or not all([record.keys().isdisjoint(extras) for record in records]):  # noqa: C419
+    if not all(records) or not extras.keys().isdisjoint(set().union(*records)):
         return b"".join([_dump(_under(extras, record)) for record in records])
     try:
         # What follows the opening brace. The copy is small, and lets the parser's own large buffer be used again.

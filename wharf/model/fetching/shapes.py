@@ -5,14 +5,15 @@ A record's top-level fields become columns, of the narrowest of these types that
     INT64, NUMERIC    integers of up to 29 digits; the emulator makes no BIGNUMERIC columns, so none is made
     FLOAT64           numbers, of which the integers have 15 digits at most, so that they stay what they are
     BOOL, STRING
-    TIMESTAMP         text, where a field is declared so or the table has such a column
+    TIMESTAMP         what is declared to be a time: ISO 8601, or Microsoft's /Date(milliseconds)/
     JSON              objects, arrays, longer integers (as text, if need be), and values of several types
 
 Objects stay JSON, and do not become STRUCTs: a STRUCT cannot be added to while rows are inserted, and within one there
 is no place for a value whose type has changed. JSON takes what comes, and is queried by dots as a STRUCT is.
 
-A column keeps its type. What does not fit it any more goes to a JSON column beside it, `<name>_json`. A column's
-description says which field it is for, since names are made to suit BigQuery and may be those of other fields.
+A column keeps its type, but for integers that get room for other numbers (see `wider`). What does not fit it any more
+goes to a JSON column beside it, `<name>_json`. A column's description says which field it is for, since names are made
+to suit BigQuery and may be those of other fields.
 """
 
 from __future__ import annotations
@@ -52,12 +53,15 @@ _FITS: dict[str, Kinds] = {
     "STRING": {TEXT, TIME},
     "JSON": {SHORT, LONG, LARGE, HUGE, WIDE, NUMBER, SWITCH, TEXT, TIME, NESTED},
 }
+_NUMBERS = {SHORT, LONG, LARGE, HUGE, WIDE, NUMBER}
 SHORT_DIGITS = 15  # of integers that a FLOAT64 holds as they are, whatever the digits
 _KINDS = {bool: SWITCH, float: NUMBER, str: TEXT, dict: NESTED, list: NESTED}
 _MOST_COLUMNS = 2_000  # a table may have 10,000, and a statement a million characters
 _LONGEST_NAME = 280
 _RESERVED = ("_TABLE_", "_FILE_", "_PARTITION", "_ROW_TIMESTAMP", "__ROOT__", "_COLIDENTIFIER", "_CHANGE_")
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}:\d{2}(\.\d{1,6})?(Z|[+-]\d{2}:\d{2})?)?", re.ASCII)
+MICROSOFT = r"^/Date\((-?[0-9]{1,15})(?:[+-][0-9]{4})?\)/$"  # the offset is for display
 _DESCRIBED = re.compile(r'^The field ("(?:[^"\\]|\\.)*")(, where it is no )?')
 
 
@@ -130,7 +134,7 @@ def evolve(table: Sequence[Field], seen: Seen, declared: Collection[str] = ()) -
         if field is None:
             if not kinds:
                 continue
-            field = add(column_name(key), _type_for(kinds, may_be_time=key in declared), _named(key))
+            field = add(column_name(key), "TIMESTAMP" if key in declared else _type_for(kinds), _named(key))
         odd = kinds - _FITS.get(field.type if field.mode != "REPEATED" else "", set())
         rest = rests.get(key)
         if odd:
@@ -144,6 +148,22 @@ def evolve(table: Sequence[Field], seen: Seen, declared: Collection[str] = ()) -
             "load them with --raw_mode json"
         )
     return Shape(tuple(columns), tuple(added), tuple(warnings))
+
+
+def wider(table: Sequence[Field], seen: Seen) -> dict[str, str]:
+    """Names of INT64 columns, and the types in which they would have room for the numbers that came.
+
+    NUMERIC holds all integers that they may have, FLOAT64 those of 15 digits. What has its JSON column keeps its type.
+    """
+    mains, rests = _described(table)
+    found = {}
+    for key, kinds in seen.items():
+        field, numbers = mains.get(key), kinds & _NUMBERS
+        if field and key not in rests and (field.type, field.mode) == ("INT64", "NULLABLE"):
+            fit = [type_ for type_ in ("INT64", "NUMERIC", "FLOAT64") if numbers <= _FITS[type_]]
+            if fit and fit[0] != "INT64":
+                found[field.name] = fit[0]
+    return found
 
 
 def column_of(table: Sequence[Field], key: str) -> Column | None:
@@ -162,20 +182,18 @@ def column_name(key: str) -> str:
 
 
 def is_time(text: str) -> bool:
-    """Whether BigQuery casts `text` to the TIMESTAMP that it means."""
-    if not _TIME.fullmatch(text):
-        return False
+    """Whether the statement of `raw_sql` makes the TIMESTAMP of `text` that it means."""
     try:
-        dt.datetime.fromisoformat(text)
-    except ValueError:
+        if match := re.fullmatch(MICROSOFT, text, re.ASCII):
+            return bool(_EPOCH + dt.timedelta(milliseconds=int(match[1])))
+        return bool(_TIME.fullmatch(text) and dt.datetime.fromisoformat(text))
+    except (ValueError, OverflowError):
         return False
-    return True
 
 
-def _type_for(kinds: Kinds, *, may_be_time: bool) -> str:
+def _type_for(kinds: Kinds) -> str:
     """The first type that has room for all of `kinds`."""
-    never = {"BIGNUMERIC"} if may_be_time else {"BIGNUMERIC", "TIMESTAMP"}
-    return next(type_ for type_, fit in _FITS.items() if kinds <= fit and type_ not in never)
+    return next(type_ for type_, fit in _FITS.items() if kinds <= fit and type_ not in {"BIGNUMERIC", "TIMESTAMP"})
 
 
 def _integer_kind(value: Any) -> str:

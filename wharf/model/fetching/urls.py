@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container
-from urllib.parse import unquote, urlsplit, urlunsplit
+from collections.abc import Container, Mapping
+from urllib.parse import quote, unquote, urlencode, urlsplit, urlunsplit
 
 _PORTS = {"http": 80, "https": 443}
+_URL_CHARACTERS = "%!#$&'()*+,/:;=?@[]~"
 _SECRET = re.compile(r"(?i)token|secret|passw|pwd|signature|^sig$|api[-_]?key|^key$|credential|^auth")
 
 
@@ -25,3 +26,12 @@ def masked(url: str, secret_params: Container[str] = ()) -> str:
         hidden = unquote(name) in secret_params or _SECRET.search(unquote(name))
         pairs.append(f"{name}{equals}***" if hidden else pair)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "&".join(pairs), ""))
+
+
+def sendable(url: str, params: Mapping[str, str]) -> str:
+    """`url` with `params` instead of those of these names, as it is sent: what no URL may hold is encoded."""
+    if params:
+        parts = urlsplit(url)
+        kept = [pair for pair in parts.query.split("&") if pair and unquote(pair.partition("=")[0]) not in params]
+        url = urlunsplit(parts._replace(query="&".join([*kept, urlencode(params, quote_via=quote)])))
+    return quote(url, safe=_URL_CHARACTERS)
