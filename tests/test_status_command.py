@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
+import json
 import shlex
 import subprocess
 import sys
@@ -14,6 +16,8 @@ from tests.conftest import ROOT
 from tests.recorded_runs import MINUTE, Ledgers, batch, delivered, exported, fetched, loaded
 from tests.servers.dataflow_api import DataflowApi
 from wharf.connectors.endpoints import Endpoints
+from wharf.connectors.launch_config import load_launches
+from wharf.connectors.launcher import Launcher
 
 NOW = dt.datetime.now(dt.UTC).replace(microsecond=0)
 LONG_AGO = NOW - dt.timedelta(days=30)
@@ -197,3 +201,27 @@ def test_a_failed_run_of_dataflow_is_retried_there(command, launching):
     (job,) = launching.api.jobs
     assert job.asked["parameters"]["output"] == "gs://bucket/events"
     assert ended.document["job_id"] == job.id
+
+
+def test_a_launch_whose_job_died_before_it_recorded_anything_is_shown_and_retried(command, launching):
+    config = f"--launch_config={launching.config}"
+    launched = command("run", "measurements", "--period=202503", "--target=dataflow", "--detach", config)
+    (job,) = launching.api.jobs
+    assert launched.code == 0, launched.err
+    shown = json.loads(command("status", config, "--json").out)
+    assert (shown["run_id"], shown["status"], shown["job_id"], shown["retry"]) == (job.name, "RUNNING", job.id, "")
+    launching.api.end(job.id, "JOB_STATE_FAILED")
+    asyncio.run(died(launching, job))
+    shown = json.loads(command("status", config, "--json", "--status=failed").out)
+    assert (shown["run_id"], shown["error"]) == (job.name, "the image is gone")
+    assert command("status", config, "--name=other").out.startswith("no such runs")
+    launching.end_jobs()
+    again = command("retry", job.name, config, "--json")
+    assert again.code == 0, again.err
+    assert [each.name for each in launching.api.jobs] == [job.name, f"{job.name}-2"]
+
+
+async def died(launching, job):
+    endpoints = Endpoints.resolve()
+    async with Launcher(load_launches(launching.config, endpoints), endpoints) as launcher:
+        await launcher.ended(job.name, job.id, "FAILED", "the image is gone")

@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from wharf.launch.launch_config import add_launch_config, named_launch_config
+from wharf.launch.ledgers.launches import launch_of
 from wharf.launch.ledgers.run_history import open_history
 from wharf.launch.output import print_lines, run_facts, say
 from wharf.launch.parser import add_command
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from wharf.connectors.endpoints import Endpoints
     from wharf.connectors.run_history import RunHistory
     from wharf.model.launching.config import LaunchConfig
-    from wharf.model.launching.record import LaunchRecord
     from wharf.model.launching.runs import Run
 
 _SLACK = dt.timedelta(seconds=2)  # a process's beginning is known to the second
@@ -89,8 +89,6 @@ def _job_of(
 
     Raises: UsageError if there is none.
     """
-    import asyncio
-
     from wharf.model.launching.retries import is_on_dataflow
 
     if is_on_dataflow(name):
@@ -102,7 +100,7 @@ def _job_of(
         raise UsageError(f"{name} is a batch, one of many that a run loads: name the Dataflow job, or end its process")
     if run and run.job_id:
         return run.job_id, run.started_at.date()
-    record = asyncio.run(_record(config, endpoints, name)) if config else None
+    record = launch_of(config, endpoints, name) if config else None
     if not record:
         raise UsageError(
             f"there is no run {name!r} in these ledgers, and no launch of that name"
@@ -111,13 +109,6 @@ def _job_of(
     if record.has_ended or not record.job_id:
         raise UsageError(f"launch {name} is {record.state}: there is nothing to cancel")
     return record.job_id, None
-
-
-async def _record(config: LaunchConfig, endpoints: Endpoints, name: str) -> LaunchRecord | None:
-    from wharf.connectors.launcher import Launcher
-
-    async with Launcher(config, endpoints) as launcher:
-        return await launcher.record_of_job(name)
 
 
 async def _end_job(config: LaunchConfig, endpoints: Endpoints, job_id: str, why: str, *, drain: bool) -> None:

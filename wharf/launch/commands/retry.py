@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from wharf.launch.launch_config import add_launch_config
 from wharf.launch.ledgers import batches
 from wharf.launch.ledgers.deliveries import add_config, manifests_by_export, open_deliveries
+from wharf.launch.ledgers.launches import launches_alone
 from wharf.launch.ledgers.run_history import open_history
 from wharf.launch.output import say
 from wharf.launch.parser import add_command
@@ -78,10 +79,13 @@ def _retry_run(arguments: argparse.Namespace) -> int:
     """Carry out the command that repeats or completes a run."""
     from wharf.launch.cli import carry_out
     from wharf.model.errors import RunInProgress
-    from wharf.model.launching.retries import CONFIG, is_on_dataflow
+    from wharf.model.launching.retries import CONFIG
     from wharf.model.launching.runs import RUNNING
 
-    run = open_history(arguments).run(arguments.run_id)
+    history = open_history(arguments)
+    run = history.run(arguments.run_id) or next(
+        (launch for launch in launches_alone(arguments, history) if launch.run_id == arguments.run_id), None
+    )
     if not run:
         raise UsageError(f"there is no run {arguments.run_id!r} in these ledgers; `wharf status` lists them")
     if run.status == RUNNING:
@@ -95,7 +99,7 @@ def _retry_run(arguments: argparse.Namespace) -> int:
     handed_on = ["project"]
     if words[1] == "run":
         handed_on = ["target", "launch_config"]
-        if arguments.target == LOCAL or not (arguments.target or is_on_dataflow(run.job_id)):
+        if arguments.target == LOCAL or not (arguments.target or "--target" in words):
             handed_on.append("project")  # on Dataflow the launch configuration says who pays
     words += [f"--{name}={value}" for name in handed_on if (value := getattr(arguments, name))]
     words += [f"--{name}" for name in ("force", "json") if getattr(arguments, name)]

@@ -9,6 +9,7 @@ from typing import Any
 from wharf.launch.launch_config import add_launch_config
 from wharf.launch.ledgers import batches
 from wharf.launch.ledgers.deliveries import open_deliveries
+from wharf.launch.ledgers.launches import launches_alone
 from wharf.launch.ledgers.run_history import open_history
 from wharf.launch.output import print_lines, run_facts
 from wharf.launch.parser import add_command, count, day
@@ -77,9 +78,19 @@ def _all(arguments: argparse.Namespace, since: dt.date) -> int:
         from wharf.model.launching.pipelines import pipeline_named
 
         pipeline_named(arguments.pipeline)
-    found = open_history(arguments).runs(
+    history = open_history(arguments)
+    found = history.runs(
         pipeline=arguments.pipeline, name=arguments.name, status=wanted, since=since, limit=arguments.limit
     )
+    found += [
+        run
+        for run in launches_alone(arguments, history)
+        if arguments.pipeline in ("", run.pipeline)
+        and arguments.name in ("", run.name)
+        and wanted in ("", run.status)
+        and run.started_at.date() >= since
+    ]
+    found = sorted(found, key=lambda run: run.started_at, reverse=True)[: arguments.limit]
     if arguments.json:
         print_lines(map(run_facts, found))
     else:

@@ -20,17 +20,15 @@ from wharf.launch.service.pages import Pages, wants_page
 from wharf.launch.service.problems import Refusal
 from wharf.model.errors import WharfError
 from wharf.model.launching.pipelines import PIPELINES
-from wharf.model.launching.record import ACCEPTED, CANCELLED, FAILED, LAUNCHED, LaunchRecord
-from wharf.model.launching.runs import FAILED as RUN_FAILED
-from wharf.model.launching.runs import RUNNING, STATUSES, WAITING, Run, RunFile
-from wharf.model.launching.unsettled import unsettled
+from wharf.model.launching.record import LaunchRecord
+from wharf.model.launching.runs import STATUSES, Run, RunFile
+from wharf.model.launching.unsettled import STATUS_OF, unsettled
 
 _log = logging.getLogger(__name__)
 _RECENT = 50  # launches that are looked at
 _MOST_FILES = 1_000
 # BigQuery's partitions, and Python's arithmetic, end somewhat further out.
 _Day = Annotated[dt.date, Field(ge=dt.date(2000, 1, 1), le=dt.date(2200, 12, 31))]
-_STATUS_OF = {ACCEPTED: WAITING, LAUNCHED: RUNNING, FAILED: RUN_FAILED, CANCELLED: RUN_FAILED}
 
 
 class ShownLaunch(BaseModel):
@@ -100,7 +98,7 @@ def router(launcher: Launcher, history: RunHistory, pages: Pages) -> APIRouter:
             for record in unsettled(records)
             if pipeline in ("", record.launch.pipeline)
             and name in ("", record.launch.name)
-            and status in ("", _STATUS_OF.get(record.state))
+            and status in ("", STATUS_OF.get(record.state))
             and day in (None, record.accepted_at.date())
         ]
         known = await run_in_threadpool(history.known_jobs, {record.job_id for record in open_ if record.job_id})

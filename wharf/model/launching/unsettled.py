@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from wharf.model.launching.record import SUCCESS, LaunchRecord
+from wharf.model.launching.record import ACCEPTED, CANCELLED, FAILED, LAUNCHED, SUCCESS, LaunchRecord
+from wharf.model.launching.retries import launch_again
+from wharf.model.launching.runs import FAILED as RUN_FAILED
+from wharf.model.launching.runs import RUNNING, WAITING, Run
+
+STATUS_OF = {ACCEPTED: WAITING, LAUNCHED: RUNNING, FAILED: RUN_FAILED, CANCELLED: RUN_FAILED}
 
 
 def unsettled(records: Sequence[LaunchRecord]) -> list[LaunchRecord]:
@@ -15,6 +20,23 @@ def unsettled(records: Sequence[LaunchRecord]) -> list[LaunchRecord]:
         for record in records
         if record.state != SUCCESS and not any(_makes_up_for(other, record) for other in done)
     ]
+
+
+def as_run(record: LaunchRecord) -> Run:
+    """A launch that has not succeeded, and that no ledger tells of, as a run."""
+    launch, status = record.launch, STATUS_OF[record.state]
+    return Run(
+        run_id=record.run_id,
+        pipeline=launch.pipeline,
+        name=launch.name,
+        status=status,
+        started_at=record.accepted_at,
+        completed_at=record.ended_at,
+        window=launch.window,
+        job_id=record.job_id,
+        error=record.error,
+        retry="" if status == RUNNING else launch_again(launch),
+    )
 
 
 def _makes_up_for(done: LaunchRecord, record: LaunchRecord) -> bool:
