@@ -205,6 +205,7 @@ def test_a_status_is_a_word_and_a_sign_not_a_colour_alone(browser, site):
 
 
 def test_the_filter_is_reached_and_sent_with_the_keyboard_alone(browser, site):
+    from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
     from selenium.webdriver.common.keys import Keys
     from selenium.webdriver.support.wait import WebDriverWait
 
@@ -222,7 +223,8 @@ def test_the_filter_is_reached_and_sent_with_the_keyboard_alone(browser, site):
             break
     assert reached[-2:] == ["pipeline", "name"]
     press(browser, "orders_daily", Keys.ENTER)
-    WebDriverWait(browser, 30).until(lambda _: browser.find_element("tag name", "h1").text == "Runs of orders_daily")
+    wait = WebDriverWait(browser, 30, ignored_exceptions=[NoSuchElementException, StaleElementReferenceException])
+    wait.until(lambda _: browser.find_element("tag name", "h1").text == "Runs of orders_daily")
     assert urlsplit(browser.current_url).query == "pipeline=&name=orders_daily&status=&day="
     names = {link.text for link in browser.find_elements("css selector", ".runs th[scope=row] a")}
     assert names == {"orders_daily"}

@@ -86,6 +86,7 @@ def test_the_configuration_by_names_becomes_files_rows_of_the_ledger_and_manifes
             "last_exported_value": None,
             "last_export_timestamp": None,
             "notification_error": None,
+            "settings": json.dumps({"config": str(delivery.config), "export_name": export}),
         }
         folder = f"wharf/sftp/{export}/{row['export_id']}"
         uri = f"gs://{stack.bucket}/{folder}/files/{names[export]}"

@@ -126,7 +126,7 @@ def test_the_job_graph_holds_references_only(deliver_to, server, orders, monkeyp
     options = beam_options([], FLAGS, endpoints)
     job = Job(config, str(delivery.config), deliveries, options, dt.timedelta(minutes=10), False)
     now = dt.datetime.now(dt.UTC)
-    ready = take(resolve(config, deliveries, config.exports["daily"], now.date(), now), job.lease, force=False)
+    ready = take(resolve(config, deliveries, config.exports["daily"], now.date(), now, "job"), job.lease, force=False)
     assert isinstance(ready, Ready)
     pipeline = beam.Pipeline(options=options)
     build(pipeline, job, [ready])
