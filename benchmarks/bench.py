@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -103,6 +104,8 @@ def run_sections(
         parser.error(f"--only: {', '.join(sorted(unknown))} is none of {', '.join(sections)}")
     if args.rounds < 1:
         parser.error(f"--rounds: {args.rounds} is no number of rounds; give 1 or more")
+    # Gigabytes in memory would stay behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with tempfile.TemporaryDirectory(prefix="wharf-bench-", dir=place, ignore_cleanup_errors=True) as folder:
         bench = make(Path(folder), 1 if args.quick else args.rounds, 10 if args.quick else 1)
         for name in names:

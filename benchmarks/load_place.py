@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -91,22 +92,23 @@ class Place:
         )
         client.delete_dataset(dataset, delete_contents=True)
 
-    def rounds(self, lines: Iterable[Line]) -> None:
-        """Run all in turns."""
-        for _ in self.bench.each_round():
-            for line in lines:
-                self.run(line)
+    def all(self, lines: Iterable[Line]) -> None:
+        """One round."""
+        for line in lines:
+            self.run(line)
 
 
 @contextmanager
 def place(bench: LoadBench, drop: Drop, *, hold: float = 0.0) -> Iterator[Place]:
     """A new stack with the files of `drop`; every job's completion is held back for `hold` seconds."""
+    folder = bench.folder / f"stack-{drop.prefix}"
     with (
-        LocalStack(bench.folder / f"stack-{drop.prefix}", bucket=drop.bucket) as stack,
+        LocalStack(folder, bucket=drop.bucket) as stack,
         BigQueryProxy(stack.endpoints.bigquery or "", hold=hold) as proxy,
     ):
         drop.write(stack.endpoints.storage_client())
         yield Place(bench, stack, proxy, drop)
+    shutil.rmtree(folder)
 
 
 def _covered(calls: Iterable[Call], works: Callable[[Call], bool]) -> float:
