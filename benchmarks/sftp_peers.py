@@ -23,7 +23,7 @@ import paramiko
 from benchmarks.bench import tell
 from benchmarks.measured import Measured, peak_rss_bytes, reset_peak_rss
 from wharf.connectors.endpoints import Endpoints
-from wharf.connectors.sftp import deliver
+from wharf.connectors.sftp.server import deliver
 from wharf.model.checksums import crc32c_text
 from wharf.model.delivery import DeliveryProfile, OutboundFile, SftpTarget
 from wharf.model.secrets import SecretRef

@@ -33,7 +33,7 @@ from wharf.model.fetching.layout import new_run_id
 from wharf.model.fetching.ledger import FETCHES
 from wharf.model.fetching.unit import Fetch, units
 from wharf.model.flags import as_switch, given
-from wharf.model.launching.retries import repeat
+from wharf.model.history.retries import repeat
 from wharf.model.ledger import RUNNING, SUCCESS
 from wharf.model.schema import TableId
 

@@ -20,7 +20,7 @@ from google.api_core.exceptions import NotFound
 from google.cloud import bigquery
 
 from tests.conftest import ROOT, Run, needs_emulators
-from wharf.connectors.sftp_connection import connect
+from wharf.connectors.sftp.connection import connect
 from wharf.local.stack import LocalStack
 from wharf.model.delivery import SftpTarget
 from wharf.model.errors import ServerRefused, UsageError, WharfError

@@ -10,7 +10,7 @@ import pytest
 
 from wharf.launch.service import plots, wording
 from wharf.launch.service.filters import Filters
-from wharf.model.launching.runs import STATUSES, DayTotal, Run
+from wharf.model.history.runs import STATUSES, DayTotal, Run
 
 DAY = dt.date(2025, 3, 1)
 

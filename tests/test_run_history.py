@@ -21,7 +21,7 @@ from wharf.connectors.run_history import Position, RunHistory
 from wharf.launch.cli import make_parser
 from wharf.launch.parser import parse
 from wharf.model.errors import UsageError
-from wharf.model.launching.runs import Run
+from wharf.model.history.runs import Run
 from wharf.model.loading import state as loading
 
 NOW = dt.datetime.now(dt.UTC)

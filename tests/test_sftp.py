@@ -17,7 +17,7 @@ import pytest
 from tests.servers import sftp_faults as faults
 from tests.servers.sftp_faults import PASSWORD, FaultyServer
 from wharf.connectors.endpoints import Endpoints
-from wharf.connectors.sftp import deliver, listing, look
+from wharf.connectors.sftp.server import deliver, listing, look
 from wharf.model.delivery import DeliveryProfile, DeliveryResult, OutboundFile, SftpTarget
 from wharf.model.errors import UsageError
 

@@ -22,7 +22,7 @@ from paramiko import ssh_exception
 
 from tests.servers.sftp_faults import PASSWORD, USER, FaultyServer, Greeter, Sound
 from tests.servers.sshd import Sshd, descendants, write_key_pair
-from wharf.connectors.sftp_connection import as_wharf_error, connect
+from wharf.connectors.sftp.connection import as_wharf_error, connect
 from wharf.model.delivery import DeliveryProfile, SftpTarget
 from wharf.model.errors import ConnectionLost, ServerRefused, UsageError
 from wharf.model.secrets import SecretRef
@@ -200,7 +200,7 @@ def test_the_users_own_known_hosts_is_the_default(sshd: Sshd, tmp_path: Path) ->
     (tmp_path / ".ssh").mkdir()
     (tmp_path / ".ssh" / "known_hosts").write_text(sshd.known_hosts_line("ed25519"))
     program = (
-        "import sys, pathlib; from wharf.connectors.sftp_connection import connect\n"
+        "import sys, pathlib; from wharf.connectors.sftp.connection import connect\n"
         "from wharf.model.delivery import SftpTarget; from wharf.model.secrets import SecretRef\n"
         "target = SftpTarget(host='127.0.0.1', port=int(sys.argv[1]), username=sys.argv[2],\n"
         "                    private_key=SecretRef(sys.argv[3]))\n"
@@ -286,7 +286,7 @@ def test_a_wrong_password_is_tried_once_and_shown_nowhere(
 def test_troubles_are_told_by_errors_and_not_by_paramikos_log(sshd: Sshd) -> None:
     program = (
         "import logging; logging.basicConfig(level=logging.INFO)\n"
-        "from wharf.connectors.sftp_connection import connect; from wharf.model.delivery import SftpTarget\n"
+        "from wharf.connectors.sftp.connection import connect; from wharf.model.delivery import SftpTarget\n"
         "from wharf.model.errors import ConnectionLost\n"
         "import sys\n"
         "try: connect(SftpTarget(host='127.0.0.1', port=int(sys.argv[1]), username='x'), str)\n"

@@ -13,8 +13,8 @@ import pytest
 from tests.servers import sftp_faults as faults
 from tests.servers.sftp_faults import PASSWORD, FaultyServer
 from wharf.connectors.endpoints import Endpoints
-from wharf.connectors.sftp import deliver
-from wharf.connectors.sftp_probe import Probe, probe
+from wharf.connectors.sftp.probe import Probe, probe
+from wharf.connectors.sftp.server import deliver
 from wharf.launch.cli import main
 from wharf.model.delivery import DeliveryProfile, OutboundFile, SftpTarget
 from wharf.model.errors import FileRefused, ServerRefused

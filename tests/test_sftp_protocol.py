@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 from tests.servers import sftp_faults as faults
 from tests.servers.sftp_faults import FaultyServer
-from wharf.connectors import sftp_packets as sftp
 from wharf.connectors.endpoints import Endpoints
 from wharf.connectors.secrets import resolve
-from wharf.connectors.sftp_connection import connect
-from wharf.connectors.sftp_packets import Incoming, Malformed, Reply
-from wharf.connectors.sftp_protocol import Session, Steps
-from wharf.connectors.sftp_socket import GatheringSocket
-from wharf.connectors.sftp_upload import temporary_name, versions
+from wharf.connectors.sftp import packets as sftp
+from wharf.connectors.sftp.connection import connect
+from wharf.connectors.sftp.packets import Incoming, Malformed, Reply
+from wharf.connectors.sftp.protocol import Session, Steps
+from wharf.connectors.sftp.socket import GatheringSocket
+from wharf.connectors.sftp.upload import temporary_name, versions
 from wharf.model.delivery import DeliveryProfile, SftpTarget
 from wharf.model.errors import ConnectionLost, ServerRefused
 

@@ -14,7 +14,7 @@ from transforms.load_files import Ended
 from wharf.connectors import secrets
 from wharf.connectors.endpoints import Endpoints
 from wharf.connectors.notify import notify
-from wharf.model.launching.retries import load_again
+from wharf.model.history.retries import load_again
 from wharf.model.loading.state import DISCOVERED, DONE
 from wharf.model.notification import Notifications, Outcome
 from wharf.model.schema import TableId

@@ -13,8 +13,8 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from transforms.metrics import count
-from wharf.connectors import sftp
 from wharf.connectors.endpoints import Endpoints
+from wharf.connectors.sftp import server as sftp
 from wharf.connectors.storage import open_storage
 from wharf.model.delivery import DeliveryResult, OutboundFile, SftpTarget
 

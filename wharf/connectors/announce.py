@@ -9,7 +9,7 @@ from typing import Any
 from wharf.connectors import secrets
 from wharf.connectors.deliveries import Deliveries
 from wharf.connectors.notify import notify
-from wharf.model.launching import retries
+from wharf.model.history import retries
 from wharf.model.ledger import SUCCESS
 from wharf.model.manifest import Manifest
 from wharf.model.notification import Notifications, Outcome

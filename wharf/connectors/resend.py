@@ -6,8 +6,9 @@ import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
-from wharf.connectors import machine, sftp
+from wharf.connectors import machine
 from wharf.connectors.deliveries import Deliveries
+from wharf.connectors.sftp import server as sftp
 from wharf.connectors.storage import open_storage
 from wharf.model.config import SftpConfig
 from wharf.model.delivery import DeliveryResult, OutboundFile

@@ -18,9 +18,9 @@ from google.api_core.exceptions import NotFound
 from wharf.connectors import bigquery
 from wharf.connectors.ledger import RunLedger
 from wharf.connectors.retry import POLICY
-from wharf.model.launching import ledger_files_sql, ledger_rows, ledger_sql
-from wharf.model.launching.ledger_sql import DELIVERIES, EXPORTS, FETCHING, LOADING, Ledger
-from wharf.model.launching.runs import FAILED, RUNNING, SILENT, DayTotal, Run, RunFile, Trouble
+from wharf.model.history import ledger_files_sql, ledger_rows, ledger_sql
+from wharf.model.history.ledger_sql import DELIVERIES, EXPORTS, FETCHING, LOADING, Ledger
+from wharf.model.history.runs import FAILED, RUNNING, SILENT, DayTotal, Run, RunFile, Trouble
 from wharf.model.schema import TableId
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from wharf.model.launching.runs import Run
+    from wharf.model.history.runs import Run
 
 Say = Callable[[str], None]
 

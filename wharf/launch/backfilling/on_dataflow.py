@@ -15,8 +15,8 @@ from wharf.launch.running.request import RunRequest
 @asynccontextmanager
 async def open_jobs(request: RunRequest, *, force: bool) -> AsyncIterator[Callable[[Step], Awaitable[str]]]:
     """What runs a step as a job, and returns what went wrong; one launcher, that of `request`, makes them all."""
+    from wharf.model.history.runs import SUCCESS as RUN_SUCCESS
     from wharf.model.launching.record import ENDS, SUCCESS
-    from wharf.model.launching.runs import SUCCESS as RUN_SUCCESS
 
     async with open_launcher(request) as launcher:
 

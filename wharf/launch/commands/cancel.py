@@ -21,8 +21,8 @@ from wharf.model.errors import RunFailed, UsageError
 if TYPE_CHECKING:
     from wharf.connectors.endpoints import Endpoints
     from wharf.connectors.run_history import RunHistory
+    from wharf.model.history.runs import Run
     from wharf.model.launching.config import LaunchConfig
-    from wharf.model.launching.runs import Run
 
 _SLACK = dt.timedelta(seconds=2)  # a process's beginning is known to the second
 _LONGEST = 60.0  # seconds for a local run to clean up behind itself
@@ -53,8 +53,8 @@ def _cancel(arguments: argparse.Namespace) -> int:
 
     from wharf.connectors.endpoints import Endpoints
     from wharf.connectors.light_bigquery import import_lightly
-    from wharf.model.launching.retries import is_on_dataflow
-    from wharf.model.launching.tables import run_table
+    from wharf.model.history.retries import is_on_dataflow
+    from wharf.model.history.tables import run_table
 
     import_lightly()
     endpoints = Endpoints.resolve()
@@ -89,7 +89,7 @@ def _job_of(
 
     Raises: UsageError if there is none.
     """
-    from wharf.model.launching.retries import is_on_dataflow
+    from wharf.model.history.retries import is_on_dataflow
 
     if is_on_dataflow(name):
         return name, None

@@ -79,8 +79,8 @@ def _retry_run(arguments: argparse.Namespace) -> int:
     """Carry out the command that repeats or completes a run."""
     from wharf.launch.cli import carry_out
     from wharf.model.errors import RunInProgress
-    from wharf.model.launching.retries import CONFIG
-    from wharf.model.launching.runs import RUNNING
+    from wharf.model.history.retries import CONFIG
+    from wharf.model.history.runs import RUNNING
 
     history = open_history(arguments)
     run = history.run(arguments.run_id) or next(

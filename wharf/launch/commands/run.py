@@ -18,7 +18,7 @@ from wharf.launch.running.request import DATAFLOW, add_pipelines, add_target, re
 from wharf.model.errors import UsageError
 
 if TYPE_CHECKING:
-    from wharf.model.launching.runs import Run
+    from wharf.model.history.runs import Run
 
 _PLAN = ("plan",)  # the flag of every pipeline that `wharf plan` stands for
 

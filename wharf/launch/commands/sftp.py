@@ -11,7 +11,7 @@ from wharf.model.errors import UsageError
 
 if TYPE_CHECKING:
     from wharf.connectors.endpoints import Endpoints
-    from wharf.connectors.sftp_probe import Probe
+    from wharf.connectors.sftp.probe import Probe
     from wharf.model.delivery import SftpTarget
 
 _SECRETS = {"password": "password", "private_key": "private key", "passphrase": "private key's passphrase"}
@@ -51,7 +51,7 @@ def register(commands: Any) -> None:
 
 def _probe(arguments: argparse.Namespace) -> int:
     from wharf.connectors.endpoints import Endpoints
-    from wharf.connectors.sftp_probe import probe
+    from wharf.connectors.sftp.probe import probe
 
     endpoints = Endpoints.resolve()
     target = _target(arguments, endpoints)

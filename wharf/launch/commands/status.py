@@ -68,8 +68,8 @@ def _status(arguments: argparse.Namespace) -> int:
 
 def _all(arguments: argparse.Namespace, since: dt.date) -> int:
     from wharf.model.flags import nearest
-    from wharf.model.launching.runs import STATUSES
-    from wharf.model.launching.tables import runs_table
+    from wharf.model.history.runs import STATUSES
+    from wharf.model.history.tables import runs_table
 
     wanted = arguments.status.upper()
     if wanted and wanted not in STATUSES:

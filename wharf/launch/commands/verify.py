@@ -59,7 +59,7 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 def _differences(manifest: Manifest, config: SftpConfig, deliveries: Deliveries) -> list[Difference]:
     """What is otherwise on the server than the manifest says."""
-    from wharf.connectors import sftp
+    from wharf.connectors.sftp import server as sftp
     from wharf.model.verification import differences, folders, unexpected
 
     sizes = sftp.look(config.sftp, [file.remote_path for file in manifest.files], endpoints=deliveries.endpoints)

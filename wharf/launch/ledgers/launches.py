@@ -13,9 +13,9 @@ from wharf.model.errors import WharfError
 if TYPE_CHECKING:
     from wharf.connectors.endpoints import Endpoints
     from wharf.connectors.run_history import RunHistory
+    from wharf.model.history.runs import Run
     from wharf.model.launching.config import LaunchConfig
     from wharf.model.launching.record import LaunchRecord
-    from wharf.model.launching.runs import Run
 
 _RECENT = 50  # launches that are looked at
 
@@ -38,7 +38,7 @@ def launches_alone(arguments: argparse.Namespace, history: RunHistory) -> list[R
     """
     from wharf.connectors.endpoints import Endpoints
     from wharf.connectors.launcher import Launcher
-    from wharf.model.launching.unsettled import as_run, unsettled
+    from wharf.model.history.unsettled import as_run, unsettled
 
     endpoints = Endpoints.resolve()
     config = named_launch_config(arguments, endpoints)

@@ -12,8 +12,8 @@ from wharf.launch.running.request import RunRequest
 if TYPE_CHECKING:
     from wharf.connectors.launcher import Launched, Launcher
     from wharf.connectors.run_history import RunHistory
+    from wharf.model.history.runs import Run
     from wharf.model.launching.launch import Launch
-    from wharf.model.launching.runs import Run
 
 _TRIES = 6  # of a launch, while Dataflow has a quota to wait for
 _LONGEST_WAIT = 60.0  # seconds
@@ -109,9 +109,9 @@ def _history(request: RunRequest) -> RunHistory:
 
 
 def _report(request: RunRequest, launched: Launched, state: str, error: str, *, as_json: bool) -> int:
+    from wharf.model.history.runs import SUCCESS as RUN_SUCCESS
+    from wharf.model.history.tables import run_table
     from wharf.model.launching.record import LAUNCHED, SUCCESS
-    from wharf.model.launching.runs import SUCCESS as RUN_SUCCESS
-    from wharf.model.launching.tables import run_table
 
     runs = [] if state == LAUNCHED else recorded(request, launched, state, error)
     is_well = state == LAUNCHED or (state == SUCCESS and all(run.status == RUN_SUCCESS for run in runs))

@@ -16,10 +16,10 @@ from wharf.connectors.launcher import Launcher
 from wharf.connectors.notify import notify
 from wharf.connectors.run_history import RunHistory
 from wharf.launch.service.events import Job
+from wharf.model.history.retries import launch_again
+from wharf.model.history.runs import Run
 from wharf.model.launching.config import LaunchConfig
 from wharf.model.launching.record import CANCELLED, FAILED, SUCCESS, LaunchRecord
-from wharf.model.launching.retries import launch_again
-from wharf.model.launching.runs import Run
 from wharf.model.notification import Outcome
 
 # A job that is UPDATED goes on as another one.

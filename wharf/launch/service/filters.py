@@ -11,8 +11,8 @@ from urllib.parse import urlencode
 from wharf.connectors.run_history import Position
 from wharf.model.errors import UsageError
 from wharf.model.flags import nearest
+from wharf.model.history.runs import STATUSES, Run
 from wharf.model.launching.pipelines import PIPELINES
-from wharf.model.launching.runs import STATUSES, Run
 
 _LONGEST_NAME = 300
 

@@ -19,10 +19,10 @@ from wharf.launch.service.bodies import problems
 from wharf.launch.service.pages import Pages, wants_page
 from wharf.launch.service.problems import Refusal
 from wharf.model.errors import WharfError
+from wharf.model.history.runs import STATUSES, Run, RunFile
+from wharf.model.history.unsettled import STATUS_OF, unsettled
 from wharf.model.launching.pipelines import PIPELINES
 from wharf.model.launching.record import LaunchRecord
-from wharf.model.launching.runs import STATUSES, Run, RunFile
-from wharf.model.launching.unsettled import STATUS_OF, unsettled
 
 _log = logging.getLogger(__name__)
 _RECENT = 50  # launches that are looked at

@@ -26,11 +26,11 @@ from wharf.connectors.run_history import RunHistory
 from wharf.launch.service import plots, wording
 from wharf.launch.service.filters import Filters, page_number
 from wharf.model.errors import UsageError, WharfError
-from wharf.model.launching import ledger_sql, retries
+from wharf.model.history import ledger_sql, retries
+from wharf.model.history.runs import STATUSES, Run
+from wharf.model.history.unsettled import unsettled
 from wharf.model.launching.pipelines import PIPELINES
 from wharf.model.launching.record import LaunchRecord
-from wharf.model.launching.runs import STATUSES, Run
-from wharf.model.launching.unsettled import unsettled
 
 Launches = Callable[[], Awaitable[Sequence[LaunchRecord]]]
 

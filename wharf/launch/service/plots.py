@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from wharf.launch.service.wording import duration, moment, rounded
-from wharf.model.launching.runs import BROKEN, DayTotal, Run
+from wharf.model.history.runs import BROKEN, DayTotal, Run
 from wharf.model.report import counted
 
 WIDTH, HEIGHT = 310, 60  # of the bars, in a drawing's own units; a browser stretches it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from wharf.model.launching.runs import FAILED, RUNNING, SILENT, STOPPED, SUCCESS, WAITING
+from wharf.model.history.runs import FAILED, RUNNING, SILENT, STOPPED, SUCCESS, WAITING
 from wharf.model.report import counted, size
 
 NOTHING = "\N{EN DASH}"

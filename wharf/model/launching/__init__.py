@@ -1,1 +1,1 @@
-"""Launching pipelines and looking back at their runs: values and pure functions."""
+"""Launching pipelines: values and pure functions."""

@@ -17,12 +17,12 @@ from itertools import islice
 from wharf.connectors.endpoints import Endpoints
 from wharf.connectors.retry import pause
 from wharf.connectors.secrets import resolve
-from wharf.connectors.sftp_connection import Connection, connect
-from wharf.connectors.sftp_files import FileWriter
-from wharf.connectors.sftp_protocol import Session, Steps
-from wharf.connectors.sftp_source import Reader
-from wharf.connectors.sftp_transfer import STRIPED_BYTES, UNDER_WAY_BYTES, WHOLE_BYTES
-from wharf.connectors.sftp_upload import Upload
+from wharf.connectors.sftp.connection import Connection, connect
+from wharf.connectors.sftp.files import FileWriter
+from wharf.connectors.sftp.protocol import Session, Steps
+from wharf.connectors.sftp.source import Reader
+from wharf.connectors.sftp.transfer import STRIPED_BYTES, UNDER_WAY_BYTES, WHOLE_BYTES
+from wharf.connectors.sftp.upload import Upload
 from wharf.connectors.storage import Range, open_storage
 from wharf.model.delivery import DeliveryResult, SftpTarget
 from wharf.model.errors import ConnectionLost, FileRefused, WharfError

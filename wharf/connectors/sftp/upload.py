@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from wharf.connectors.sftp_source import Pieces
+from wharf.connectors.sftp.source import Pieces
 from wharf.model.delivery import DeliveryResult, OutboundFile, SftpTarget
 from wharf.model.errors import UsageError
 

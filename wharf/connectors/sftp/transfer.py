@@ -1,4 +1,4 @@
-"""The bytes of one file: opened, written and read back over one session, as steps of `sftp_protocol`."""
+"""The bytes of one file: opened, written and read back over one session, as steps of `protocol`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from concurrent.futures import Future
 
 import google_crc32c
 
-from wharf.connectors import sftp_packets as sftp
-from wharf.connectors.sftp_folders import Folders
-from wharf.connectors.sftp_packets import Reply
-from wharf.connectors.sftp_protocol import Session, Steps
-from wharf.connectors.sftp_refusals import Refused
-from wharf.connectors.sftp_source import Pieces, Reader, check
-from wharf.connectors.sftp_upload import Upload
+from wharf.connectors.sftp import packets as sftp
+from wharf.connectors.sftp.folders import Folders
+from wharf.connectors.sftp.packets import Reply
+from wharf.connectors.sftp.protocol import Session, Steps
+from wharf.connectors.sftp.refusals import Refused
+from wharf.connectors.sftp.source import Pieces, Reader, check
+from wharf.connectors.sftp.upload import Upload
 from wharf.connectors.storage import Range
 from wharf.model.checksums import crc32c_text
 from wharf.model.errors import FileRefused

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-from wharf.connectors import sftp_packets as sftp
 from wharf.connectors.endpoints import Endpoints
 from wharf.connectors.secrets import resolve
-from wharf.connectors.sftp_connection import connect
-from wharf.connectors.sftp_packets import Reply
-from wharf.connectors.sftp_protocol import Session, Steps
-from wharf.connectors.sftp_refusals import Refused
+from wharf.connectors.sftp import packets as sftp
+from wharf.connectors.sftp.connection import connect
+from wharf.connectors.sftp.packets import Reply
+from wharf.connectors.sftp.protocol import Session, Steps
+from wharf.connectors.sftp.refusals import Refused
 from wharf.model.delivery import DeliveryProfile, SftpTarget
 from wharf.model.errors import ConnectionLost, ServerRefused
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from wharf.model.history.retries import launch_again
+from wharf.model.history.runs import FAILED as RUN_FAILED
+from wharf.model.history.runs import RUNNING, WAITING, Run
 from wharf.model.launching.record import ACCEPTED, CANCELLED, FAILED, LAUNCHED, SUCCESS, LaunchRecord
-from wharf.model.launching.retries import launch_again
-from wharf.model.launching.runs import FAILED as RUN_FAILED
-from wharf.model.launching.runs import RUNNING, WAITING, Run
 
 STATUS_OF = {ACCEPTED: WAITING, LAUNCHED: RUNNING, FAILED: RUN_FAILED, CANCELLED: RUN_FAILED}
 

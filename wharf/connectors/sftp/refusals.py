@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from wharf.connectors import sftp_packets as sftp
-from wharf.connectors.sftp_packets import Reply
+from wharf.connectors.sftp import packets as sftp
+from wharf.connectors.sftp.packets import Reply
 from wharf.model.delivery import SftpTarget
 from wharf.model.errors import FileRefused
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from wharf.model.fetching.ledger import FETCHES
-from wharf.model.launching.ledger_sql import FETCHING, LOADING, present
+from wharf.model.history.ledger_sql import FETCHING, LOADING, present
 from wharf.model.ledger import FILES, LedgerTable
 from wharf.model.loading.state import LOAD_FILES
 from wharf.model.schema import TableId

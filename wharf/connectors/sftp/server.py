@@ -12,17 +12,17 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from wharf.connectors import sftp_packets as sftp
 from wharf.connectors.endpoints import Endpoints
 from wharf.connectors.retry import pause
 from wharf.connectors.secrets import resolve
-from wharf.connectors.sftp_connection import connect
-from wharf.connectors.sftp_delivery import LONGEST_PAUSE, Delivery
-from wharf.connectors.sftp_packets import Reply
-from wharf.connectors.sftp_protocol import Session, Steps
-from wharf.connectors.sftp_refusals import Refused
-from wharf.connectors.sftp_transfer import STRIPED_BYTES
-from wharf.connectors.sftp_upload import Upload, path_on_server
+from wharf.connectors.sftp import packets as sftp
+from wharf.connectors.sftp.connection import connect
+from wharf.connectors.sftp.delivery import LONGEST_PAUSE, Delivery
+from wharf.connectors.sftp.packets import Reply
+from wharf.connectors.sftp.protocol import Session, Steps
+from wharf.connectors.sftp.refusals import Refused
+from wharf.connectors.sftp.transfer import STRIPED_BYTES
+from wharf.connectors.sftp.upload import Upload, path_on_server
 from wharf.model.delivery import DeliveryResult, OutboundFile, SftpTarget
 from wharf.model.errors import ConnectionLost, UsageError
 

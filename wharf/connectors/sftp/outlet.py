@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-from wharf.connectors.sftp_packetizer import send_data
-from wharf.connectors.sftp_socket import GatheringSocket
+from wharf.connectors.sftp.packetizer import send_data
+from wharf.connectors.sftp.socket import GatheringSocket
 
 if TYPE_CHECKING:
     import paramiko

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from wharf.model.fetching.ledger import FETCHES
-from wharf.model.launching.runs import BROKEN, SILENT
+from wharf.model.history.runs import BROKEN, SILENT
 from wharf.model.ledger import RUNS, LedgerTable
 from wharf.model.loading.state import LOADS
 from wharf.model.schema import TableId

@@ -20,11 +20,11 @@ from typing import IO, Any, Self
 import paramiko
 from paramiko import ssh_exception
 
-from wharf.connectors.sftp_host_keys import HostKey, Trust
-from wharf.connectors.sftp_login import Credentials, log_in
-from wharf.connectors.sftp_packetizer import Packetizer
-from wharf.connectors.sftp_socket import GatheringSocket
-from wharf.connectors.sftp_way import by_command, by_tcp, last_line
+from wharf.connectors.sftp.host_keys import HostKey, Trust
+from wharf.connectors.sftp.login import Credentials, log_in
+from wharf.connectors.sftp.packetizer import Packetizer
+from wharf.connectors.sftp.socket import GatheringSocket
+from wharf.connectors.sftp.way import by_command, by_tcp, last_line
 from wharf.model.delivery import SftpTarget
 from wharf.model.errors import ConnectionLost, ServerRefused, UsageError, WharfError
 from wharf.model.secrets import SecretRef

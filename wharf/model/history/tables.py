@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from wharf.model.launching.runs import Run
+from wharf.model.history.runs import Run
 from wharf.model.report import size
 
 

@@ -9,8 +9,8 @@ import posixpath
 import re
 from concurrent.futures import Future
 
-from wharf.connectors import sftp_packets as sftp
-from wharf.connectors.sftp_protocol import Steps
+from wharf.connectors.sftp import packets as sftp
+from wharf.connectors.sftp.protocol import Steps
 
 
 class Folders:

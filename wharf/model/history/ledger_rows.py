@@ -12,10 +12,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from wharf.model.launching import retries
-from wharf.model.launching.ledger_sql import DELIVERIES, EXPORTS, FETCHING, LOADING
-from wharf.model.launching.periods import Period
-from wharf.model.launching.runs import (
+from wharf.model.history import retries
+from wharf.model.history.ledger_sql import DELIVERIES, EXPORTS, FETCHING, LOADING
+from wharf.model.history.runs import (
     BROKEN,
     RUNNING,
     SILENT,
@@ -26,6 +25,7 @@ from wharf.model.launching.runs import (
     RunFile,
     Trouble,
 )
+from wharf.model.launching.periods import Period
 from wharf.model.loading.state import DONE
 from wharf.model.report import counted
 from wharf.model.sftp_run import date_of

@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import paramiko
 
-from wharf.connectors import sftp_packets as sftp
-from wharf.connectors.sftp_outlet import Outlet
-from wharf.connectors.sftp_packets import Malformed, Reply, Request
+from wharf.connectors.sftp import packets as sftp
+from wharf.connectors.sftp.outlet import Outlet
+from wharf.connectors.sftp.packets import Malformed, Reply, Request
 from wharf.model.errors import ConnectionLost, ServerRefused
 
 if TYPE_CHECKING:

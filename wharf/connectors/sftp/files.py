@@ -1,4 +1,4 @@
-"""What happens to one file: written aside, compared, given its name, compared again. As steps of `sftp_protocol`.
+"""What happens to one file: written aside, compared, given its name, compared again. As steps of `protocol`.
 
     what is there already is looked at, where the profile asks for it
     written under a temporary name and closed; its size, or its content, is compared
@@ -14,14 +14,14 @@ import time
 from collections.abc import Callable
 from itertools import islice
 
-from wharf.connectors import sftp_packets as sftp
-from wharf.connectors.sftp_folders import Leftovers
-from wharf.connectors.sftp_packets import Reply, Request
-from wharf.connectors.sftp_protocol import Session, Steps
-from wharf.connectors.sftp_refusals import Refused
-from wharf.connectors.sftp_source import Reader
-from wharf.connectors.sftp_transfer import Transfer
-from wharf.connectors.sftp_upload import Upload, temporary_name, versions
+from wharf.connectors.sftp import packets as sftp
+from wharf.connectors.sftp.folders import Leftovers
+from wharf.connectors.sftp.packets import Reply, Request
+from wharf.connectors.sftp.protocol import Session, Steps
+from wharf.connectors.sftp.refusals import Refused
+from wharf.connectors.sftp.source import Reader
+from wharf.connectors.sftp.transfer import Transfer
+from wharf.connectors.sftp.upload import Upload, temporary_name, versions
 from wharf.model.delivery import SftpTarget
 from wharf.model.errors import FileRefused
 

@@ -1,0 +1,1 @@
+"""SFTP servers: one module a concern, from the socket up; `server` is what others use."""

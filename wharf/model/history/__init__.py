@@ -1,0 +1,1 @@
+"""Looking back at the runs of all pipelines: values and pure functions."""
