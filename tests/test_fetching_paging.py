@@ -200,7 +200,7 @@ def test_pages_that_only_one_another_lead_to_have_no_rest(paging: Paging) -> Non
     assert rest(declared, Request(url=URL), page_of({"data": things(3), "next": "?p=2", "c": "x"})) == ()
 
 
-@pytest.mark.parametrize("total", [True, "many", -1.5, {"n": 3}])
+@pytest.mark.parametrize("total", [True, "many", -1.5, -1, {"n": 3}])
 def test_a_total_that_is_no_number_is_refused(total: Any) -> None:
     declared = endpoint(Paging(kind="page", param="page", size=2, total="$.total"))
     with pytest.raises(RunFailed, match=r"the number of records at \$\.total is not a whole number"):

@@ -105,6 +105,24 @@ def test_a_run_that_pauses_leaves_everything_behind_a_checkpoint(storage, root):
     assert ids(storage, run, paused.parts) == list(range(10))
 
 
+def test_a_run_that_is_cancelled_while_a_page_is_compressed_keeps_that_page(tmp_path):
+    run = raw_run(str(tmp_path))
+    page = [{"id": number, "text": "x" * 1_000} for number in range(2_000)]
+
+    async def cancelled() -> Checkpoint:
+        writer = RawWriter(LocalStorage(), run)
+        appending = asyncio.create_task(writer.append(page_lines(run, 1, page), at(1, len(page))))
+        await asyncio.sleep(0)  # now a thread compresses
+        assert appending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await appending
+        return await writer.flush()
+
+    paused = asyncio.run(cancelled())
+    assert paused.records == len(page)
+    assert ids(LocalStorage(), run, paused.parts) == list(range(len(page)))
+
+
 def test_nothing_fetched_is_a_complete_run_without_parts(storage, root):
     run = raw_run(root)
     manifest = stage(storage, run, [])

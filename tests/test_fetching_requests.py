@@ -154,10 +154,11 @@ def test_cursors_that_are_no_times_grow_as_numbers_or_as_text() -> None:
     assert sent(by_number, "10") == "10"
 
 
-def test_a_cursor_that_is_no_time_names_the_remedy() -> None:
+@pytest.mark.parametrize("value", ["hidden", "0001-01-01T00:00:00+01:00"])
+def test_a_cursor_that_is_no_time_names_the_remedy(value: str) -> None:
     with pytest.raises(RunFailed, match=r"a value at \$\.at is not a time.*format") as caught:
-        highest(Incremental(header="h", cursor="$.at"), [{"at": "hidden"}], "")
-    assert "hidden" not in str(caught.value)
+        highest(Incremental(header="h", cursor="$.at"), [{"at": value}], "")
+    assert value not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -178,3 +179,4 @@ def test_the_first_run_begins_where_the_configuration_says() -> None:
     assert sent(Incremental(param="since", start="2020-01-01"), "") == "2020-01-01T00:00:00"
     assert sent(Incremental(param="since"), "") == ""
     assert sent(Incremental(param="since", lookback_seconds=10**9), "1971-01-01") == "1970-01-01T00:00:00"
+    assert sent(Incremental(param="since", lookback_seconds=60), "0001-01-01T00:00:00+00:00") == "1970-01-01T00:00:00"

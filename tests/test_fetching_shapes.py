@@ -145,6 +145,9 @@ def test_times_are_times_only_where_somebody_says_so():
         ("/Date(-1)/", True),
         ("/Date(999999999999999)/", False),  # in the year 33658
         ("/Date(12a)/", False),
+        ("0001-01-01T00:00:00", True),
+        ("0001-01-01T00:00:00+01:00", False),  # in UTC it lies in no year
+        ("9999-12-31T23:59:59-05:00", False),
     ],
 )
 def test_a_time_is_what_the_statement_makes_a_timestamp_of(text, expected):
@@ -169,6 +172,13 @@ def test_names_are_made_fit_and_those_that_meet_are_kept_apart_for_good():
     shape = evolve(first, seen({"a-b": 1, "id": "b", "Id": 2, "a b": 1}))
     assert shape.added == ()
     assert {column.key: column.field.name for column in shape.columns}["id"] == "id_2"
+
+
+@pytest.mark.parametrize(
+    ("key", "name"), [("Straße", "Strasse"), ("Größe", "Grosse"), ("Ørsted", "_rsted"), ("a→b", "a_b"), ("名前", "_")]
+)
+def test_what_a_columns_name_cannot_hold_is_replaced_and_not_left_out(key, name):
+    assert column_name(key) == name
 
 
 def test_a_field_named_like_the_column_beside_another_gets_a_name_of_its_own():

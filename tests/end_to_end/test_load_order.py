@@ -12,6 +12,7 @@ import pytest
 from google.cloud.bigquery import SchemaField
 
 from pipelines.command_line import IN_PROCESS
+from tests.end_to_end.load_moments import ELSEWHERE, records
 from tests.end_to_end.loads import Loads, csv_of
 from tests.end_to_end.process import Finished
 from tests.servers.bigquery_calls import Call, Dropped
@@ -19,8 +20,6 @@ from tests.servers.bigquery_proxy import BigQueryProxy
 from transforms.find_batches import AwaitFile
 from wharf.local.stack import LocalStack
 from wharf.model.errors import RunFailed
-
-ELSEWHERE = "load-20250301000000-12345678 another-machine:1 12345678"
 
 
 def day(number: int) -> str:
@@ -177,6 +176,29 @@ def test_a_later_batch_alone_does_not_overtake_an_unfinished_one(ordered: Loads,
     ordered.expire_leases()
     assert ordered.run(*only(ordered, 1)).code == 0
     assert ids(ordered) == [1, 2]
+
+
+@pytest.mark.parametrize("mode", ["append", "replace_table"])
+def test_a_batch_that_another_worker_has_taken_over_is_not_overtaken(
+    ordered: Loads, proxy: BigQueryProxy, mode: str
+) -> None:
+    ordered.put("orders/_config/load.json", {"writeMode": mode})
+    drop(ordered, 1, 2, 3)
+
+    def take_second(_: Call) -> None:
+        ordered.sql(
+            f"UPDATE `{ordered.state_table}` SET claimed_by = '{ELSEWHERE}', "
+            "lease_until = TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL 3 SECOND) "
+            f"WHERE directory = '{ordered.uri(day(2))}/'"
+        )
+
+    proxy.on(records("SUBMITTED")(ordered), take_second, nth=1)
+    ended = ordered.run(f"--bigquery_endpoint={proxy.url}")
+    assert ids(ordered) == ([1, 2, 3] if mode == "append" else [3])
+    completed = {row["directory"]: row["completed_at"] for row in ordered.states()}
+    assert sorted(completed, key=lambda directory: completed[directory]) == [day(1), day(2), day(3)]
+    assert set(ordered.statuses().values()) == {"DONE"}
+    assert f"waits for {ordered.uri(day(2))}/" in ended.err
 
 
 def test_a_batch_that_came_while_the_one_before_it_was_loaded_is_loaded_by_who_loads_that(

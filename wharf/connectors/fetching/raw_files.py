@@ -144,8 +144,9 @@ class RawWriter:
 
     async def _compress(self) -> None:
         text = b"".join(self._waiting)
+        block = await asyncio.to_thread(deflated, text)  # until it has ended, lines wait: it may be cancelled
         self._waiting, self._waiting_bytes = [], 0
-        self._blocks.append(await asyncio.to_thread(deflated, text))
+        self._blocks.append(block)
         self._bytes += len(text)
 
     async def _end_part(self) -> None:

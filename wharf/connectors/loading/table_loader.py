@@ -146,6 +146,12 @@ class TableLoader:
         except TakenOver as error:
             self._lose(error)
             rest = [batch for batch in wave if batch.batch_id not in self._lost]
+            if wave[0].ordered:
+                first = next(batch.directory for batch in wave if batch.batch_id in self._lost)
+                if free := [batch for batch in rest if batch.directory < first]:
+                    self._attempt(free)
+                self._hold([batch for batch in rest if batch.directory > first])
+                return False
             return self._attempt(rest) if rest else True
         except _FAILURES as error:
             if len(wave) == 1 or not _is_about_one(error):
@@ -201,8 +207,8 @@ class TableLoader:
     def _hold(self, batches: Sequence[Batch], behind: str = "") -> None:
         """Let batches wait until those before them are DONE."""
         if not behind:
-            failed = [row["directory"] for row in self._rows.values() if row["status"] == state.FAILED]
-            behind = min(failed, default="")
+            undone = [row for id_, row in self._rows.items() if row["status"] == state.FAILED or id_ in self._lost]
+            behind = min((row["directory"] for row in undone), default="")
         why = f"waits for {behind}, which comes before it in this ordered table: mend that one, or deliver it again"
         self._settle([state.held(self._rows[batch.batch_id], why) for batch in batches])
 

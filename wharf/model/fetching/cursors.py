@@ -61,8 +61,8 @@ def sent(incremental: Incremental, cursor: str) -> str:
     except ValueError:
         raise RunFailed(f"the last cursor, {text[:60]!r}, is not a time; set another one or begin anew") from None
     # What follows must not lie before 1970, which some APIs refuse and none has anything from.
-    since = max(since - dt.timedelta(seconds=incremental.lookback_seconds), _EPOCH)
-    return _formatted(since, incremental.format)
+    lookback = dt.timedelta(seconds=incremental.lookback_seconds)
+    return _formatted(max(since, _EPOCH + lookback) - lookback, incremental.format)
 
 
 def moment(value: str | float) -> dt.datetime:
@@ -87,7 +87,10 @@ def moment(value: str | float) -> dt.datetime:
             found = parsedate_to_datetime(text)
         except (TypeError, IndexError):
             raise ValueError("not a time") from None
-    return (found if found.tzinfo else found.replace(tzinfo=dt.UTC)).astimezone(dt.UTC)
+    try:
+        return (found if found.tzinfo else found.replace(tzinfo=dt.UTC)).astimezone(dt.UTC)
+    except OverflowError:
+        raise ValueError("not a time") from None
 
 
 def _from_number(value: float) -> dt.datetime:

@@ -238,7 +238,7 @@ def _whole_number(endpoint: Endpoint, page: Page, place: str, name: str) -> int 
     value = page.value(place)
     if value is None:
         return None
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:  # -1 means: not counted
         return value
     if isinstance(value, str | float) and re.fullmatch(r"\d+(\.0*)?", str(value)):
         return int(float(value))

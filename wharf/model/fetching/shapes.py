@@ -174,7 +174,8 @@ def column_of(table: Sequence[Field], key: str) -> Column | None:
 
 def column_name(key: str) -> str:
     """A field's name with what BigQuery takes: https://cloud.google.com/bigquery/docs/schemas#column_names"""
-    plain = unicodedata.normalize("NFKD", key).encode("ascii", "ignore").decode() or key
+    letters = unicodedata.normalize("NFKD", key.replace("ß", "ss"))
+    plain = "".join(char for char in letters if not unicodedata.combining(char))
     name = re.sub(r"[^A-Za-z0-9_]+", "_", plain)[:_LONGEST_NAME]
     if not name or name[0].isdigit():
         name = f"_{name}"
@@ -186,7 +187,10 @@ def is_time(text: str) -> bool:
     try:
         if match := re.fullmatch(MICROSOFT, text, re.ASCII):
             return bool(_EPOCH + dt.timedelta(milliseconds=int(match[1])))
-        return bool(_TIME.fullmatch(text) and dt.datetime.fromisoformat(text))
+        if not _TIME.fullmatch(text):
+            return False
+        when = dt.datetime.fromisoformat(text)
+        return bool(when - (when.utcoffset() or dt.timedelta()))  # in UTC, which must lie within its years
     except (ValueError, OverflowError):
         return False
 
