@@ -6,13 +6,13 @@ import asyncio
 import json
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from tests.servers.http_thread import HttpThread, Reply, Request
 from wharf.connectors.google_http import GoogleHttp
 from wharf.model.errors import UsageError
 from wharf.model.launching.errors import LaunchBusy
@@ -20,56 +20,36 @@ from wharf.model.launching.errors import LaunchBusy
 KEY = generate_private_key(65537, 2048).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
-class TokenServer(ThreadingHTTPServer):
+class TokenServer(HttpThread):
     """Gives tokens `token 1`, `token 2`, ... of `seconds`; any other request is answered with its token."""
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.url = f"http://127.0.0.1:{self.server_port}"
+        super().__init__()
         self.status, self.seconds, self.tokens = 200, 3600, 0
         self.is_open = threading.Event()
         self.is_open.set()
 
+    def reply(self, request: Request) -> Reply:
+        if request.method == "GET":
+            return _reply(200, {"token": request.headers.get("Authorization", "")})
+        self.is_open.wait(10)
+        self.tokens += 1
+        token = {"access_token": f"token {self.tokens}", "expires_in": self.seconds}
+        return _reply(self.status, token if self.status == 200 else {"error": "invalid_grant"})
 
-class _Handler(BaseHTTPRequestHandler):
-    server: TokenServer
 
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.is_open.wait(10)
-        self.server.tokens += 1
-        token = {"access_token": f"token {self.server.tokens}", "expires_in": self.server.seconds}
-        self._answer(self.server.status, token if self.server.status == 200 else {"error": "invalid_grant"})
-
-    def do_GET(self) -> None:
-        self._answer(200, {"token": self.headers.get("Authorization", "")})
-
-    def _answer(self, status: int, document: object) -> None:
-        data = json.dumps(document).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_: object) -> None:
-        pass
+def _reply(status: int, document: object) -> Reply:
+    return status, {"Content-Type": "application/json"}, json.dumps(document).encode()
 
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TokenServer]:
     """The one that Google's default credentials, a service account's key, get their tokens from."""
     with TokenServer() as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
         account = {"type": "service_account", "client_email": "a@p.iam.gserviceaccount.com", "private_key": KEY}
         (tmp_path / "key.json").write_text(json.dumps({**account, "token_uri": f"{running.url}/token"}))
         monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "key.json"))
         yield running
-        running.shutdown()
-        thread.join()
 
 
 async def token(http: GoogleHttp, server: TokenServer) -> str:

@@ -145,6 +145,11 @@ def test_odd_records_are_json() -> None:
     assert json.loads(odd_body(4)) == odd_records(4)
 
 
+def test_a_port_in_use_is_told_at_once() -> None:
+    with ApiServer() as server, pytest.raises(OSError, match="in use"), ApiServer(port=server.port):
+        pass
+
+
 def test_it_runs_alone() -> None:
     command = [sys.executable, "-m", "wharf.local.api_server", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

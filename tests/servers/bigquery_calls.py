@@ -22,7 +22,7 @@ _MODIFIES = (
 )
 
 
-class Dropped(Exception):
+class Dropped(ConnectionError):
     """Raised by an action: the connection breaks, without an answer."""
 
 

@@ -17,18 +17,16 @@ Predicates and actions are in `bigquery_calls`, and may be any function of a `Ca
 from __future__ import annotations
 
 import re
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
 from urllib.parse import urlsplit
 
-from tests.servers.bigquery_calls import Action, Answer, Call, Dropped, Predicate, jobs
+from tests.servers.bigquery_calls import Action, Answer, Call, Predicate, jobs
+from tests.servers.http_thread import HttpThread, Reply, Request
 
 _JOB = re.compile(r"/bigquery/v2/projects/[^/]+/jobs/([^/]+)")
 _RESULTS = re.compile(r"/bigquery/v2/projects/([^/]+)/queries/([^/]+)")
@@ -45,10 +43,13 @@ class _Rule:
     seen: int = 0
 
 
-class BigQueryProxy:
+class BigQueryProxy(HttpThread):
     """A running proxy inside a `with` block; `upstream` is the emulator's URL."""
 
+    keeps_alive = True
+
     def __init__(self, upstream: str, *, hold: float = 0.0, holds: Predicate = jobs) -> None:
+        super().__init__()
         self.hold, self.holds = hold, holds
         self.jobs: list[Call] = []  # that the emulator accepted, in the order it was done with them
         self.refused: list[str] = []  # ids that had been used
@@ -62,18 +63,6 @@ class BigQueryProxy:
         self._rules: list[_Rule] = []
         self._unavailable_until = 0.0
         self._lock = threading.Lock()
-        self._server = _Server(self)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
 
     def on(self, predicate: Predicate, action: Action, *, after: bool = False, nth: int = 0) -> None:
         """Have `action` done at each request that fits, or at the `nth` such only; it runs in the request's thread.
@@ -100,8 +89,11 @@ class BigQueryProxy:
         """Begin counting anew."""
         self.jobs, self.refused = [], []
 
-    def answer(self, call: Call, target: str, data: bytes, content_type: str) -> Answer:
-        """Do what the request asks for. Raises: Dropped."""
+    def reply(self, request: Request) -> Reply:
+        answer = self._answer(Call.of(request.method, request.path, request.body), request)
+        return answer.status, {"Content-Type": answer.content_type}, answer.body
+
+    def _answer(self, call: Call, request: Request) -> Answer:
         if time.monotonic() < self._unavailable_until:
             return Answer.error(503, "backendError", "The service is currently unavailable.")
         if given := self._act(call, after=False):
@@ -116,7 +108,9 @@ class BigQueryProxy:
             if not is_new:
                 return Answer.error(409, "duplicate", f"Already Exists: Job {call.path.split('/')[4]}:US.{call.job_id}")
             # Many poll: the emulator's time is for jobs.
-            answer = self._running_job(call) or self._forward(call.method, target, data, content_type)
+            answer = self._running_job(call) or self._forward(
+                request.method, request.path, request.body, request.headers.get("Content-Type", "")
+            )
             if call.kind:
                 self._note(call, answer)
         if given := self._act(call, after=True):
@@ -212,44 +206,3 @@ class BigQueryProxy:
             return Answer(answer.status, answer.read(), answer.headers.get("Content-Type", ""))
         finally:
             connection.close()
-
-
-class _Server(ThreadingHTTPServer):
-    request_queue_size = 256
-    daemon_threads = True
-
-    def __init__(self, proxy: BigQueryProxy) -> None:
-        self.proxy = proxy
-        super().__init__(("127.0.0.1", 0), _Handler)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exception(), ConnectionError):  # callers that are killed leave in the middle
-            super().handle_error(request, client_address)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: _Server
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    def _answer(self) -> None:
-        length = int(self.headers.get("Content-Length", 0))
-        data = self.rfile.read(length)
-        if len(data) < length:
-            raise ConnectionResetError
-        call = Call.of(self.command, self.path, data)
-        try:
-            answer = self.server.proxy.answer(call, self.path, data, self.headers.get("Content-Type", ""))
-        except Dropped:
-            self.close_connection = True
-            return
-        self.send_response(answer.status)
-        self.send_header("Content-Type", answer.content_type)
-        self.send_header("Content-Length", str(len(answer.body)))
-        self.end_headers()
-        self.wfile.write(answer.body)
-
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _answer  # noqa: N815
-
-    def log_message(self, *_: object) -> None:
-        pass

@@ -19,18 +19,17 @@ fails, which is what happens when only the launcher finds out. Faults are of lau
 
 from __future__ import annotations
 
-import argparse
-import asyncio
 import datetime as dt
 import itertools
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 import orjson
 from aiohttp import web
+
+from tests.servers.google_api import GoogleApi, json_answer
 
 ENDED = {f"JOB_STATE_{state}" for state in ("DONE", "FAILED", "CANCELLED", "UPDATED", "DRAINED")}
 _IMPORTANCE = [f"JOB_MESSAGE_{name}" for name in ("DEBUG", "DETAILED", "BASIC", "WARNING", "ERROR")]
@@ -84,13 +83,13 @@ class Fault:
     is_made: bool = False
 
 
-class DataflowApi:
-    """Runs in a thread of its own inside a `with` block. `latency`: seconds that an answer takes."""
+class DataflowApi(GoogleApi):
+    """A stand-in for Dataflow's API."""
 
     def __init__(self, *, port: int = 0, latency: float = 0.0, refuses_duplicates: bool = True) -> None:
-        self.port, self.latency, self.refuses_duplicates = port, latency, refuses_duplicates
+        super().__init__(port=port, latency=latency)
+        self.refuses_duplicates = refuses_duplicates
         self.jobs: list[Job] = []  # in the order they were made
-        self.requests: list[str] = []  # "POST /v1b3/..."
         self.page_size = 100
         self.before_launch: Callable[[], None] = _nothing
         self.after_launch: Callable[[], None] = _nothing
@@ -98,23 +97,6 @@ class DataflowApi:
         self._by_id: dict[str, Job] = {}
         self._active: dict[str, Job] = {}  # by name
         self._count = itertools.count(1)
-        self._ready, self._ends = threading.Event(), asyncio.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="dataflow-api", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        if not self._ready.wait(30):
-            raise RuntimeError("the stand-in for Dataflow's API does not start")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._ends.set)
-        self._thread.join()
-
-    @property
-    def url(self) -> str:
-        """Where it listens; Beam's client speaks REST to `localhost` only."""
-        return f"http://localhost:{self.port}"
 
     @property
     def launches(self) -> int:
@@ -191,7 +173,7 @@ class DataflowApi:
         self.after_launch()
         if fault:
             return self._refuse(request, fault)
-        return _json({"job": job.document} if wrap else job.document)
+        return json_answer({"job": job.document} if wrap else job.document)
 
     def _refuse(self, request: web.Request, fault: Fault) -> web.StreamResponse:
         if not fault.status:
@@ -200,10 +182,10 @@ class DataflowApi:
             return web.Response()
         words = {400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "NOT_FOUND"}
         words |= {429: "RESOURCE_EXHAUSTED", 503: "UNAVAILABLE"}
-        answer = _error(fault.status, words.get(fault.status, "INTERNAL"), fault.message or "as the test asked")
+        refusal = _error(fault.status, words.get(fault.status, "INTERNAL"), fault.message or "as the test asked")
         if fault.retry_after:
-            answer.headers["Retry-After"] = fault.retry_after
-        return answer
+            refusal.headers["Retry-After"] = fault.retry_after
+        return refusal
 
     async def _list(self, request: web.Request) -> web.StreamResponse:
         name, kind = request.query.get("name"), request.query.get("filter", "ALL")
@@ -215,11 +197,11 @@ class DataflowApi:
         page: dict[str, Any] = {"jobs": wanted[start : start + size]} if wanted else {}
         if start + size < len(wanted):
             page["nextPageToken"] = str(start + size)
-        return _json(page)
+        return json_answer(page)
 
     async def _get(self, request: web.Request) -> web.StreamResponse:
         job = self._by_id.get(request.match_info["job"])
-        return _json(job.document) if job else _unknown(request)
+        return json_answer(job.document) if job else _unknown(request)
 
     async def _put(self, request: web.Request) -> web.StreamResponse:
         job = self._by_id.get(request.match_info["job"])
@@ -229,7 +211,7 @@ class DataflowApi:
         if wanted not in _ASKED_FOR or not job.is_active:
             return _error(400, "FAILED_PRECONDITION", f"job {job.id} in {job.state} cannot become {wanted}")
         self._set(job, wanted)
-        return _json(job.document)
+        return json_answer(job.document)
 
     async def _messages(self, request: web.Request) -> web.StreamResponse:
         job = self._by_id.get(request.match_info["job"])
@@ -242,38 +224,22 @@ class DataflowApi:
             for message in job.messages
             if message["time"] >= since and _IMPORTANCE.index(message["messageImportance"]) >= least
         ]
-        return _json({"jobMessages": found} if found else {})
+        return json_answer({"jobMessages": found} if found else {})
 
     async def _metrics(self, request: web.Request) -> web.StreamResponse:
-        return _json({"metricTime": _now(), "metrics": []})
+        return json_answer({"metricTime": _now(), "metrics": []})
 
-    async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
-
-        @web.middleware
-        async def note(request: web.Request, handler: Callable[..., Any]) -> web.StreamResponse:
-            self.requests.append(f"{request.method} {request.path_qs}")
-            if self.latency:
-                await asyncio.sleep(self.latency)
-            answer: web.StreamResponse = await handler(request)
-            return answer
-
-        app = web.Application(middlewares=[note], client_max_size=64 * 1024 * 1024)
+    def routes(self) -> list[web.RouteDef]:
         place = "/v1b3/projects/{project}/locations/{region}"
-        app.router.add_post(place + "/flexTemplates:launch", self._launch)
-        app.router.add_post(place + "/jobs", self._post)
-        app.router.add_get(place + "/jobs", self._list)
-        app.router.add_get(place + "/jobs/{job}", self._get)
-        app.router.add_put(place + "/jobs/{job}", self._put)
-        app.router.add_get(place + "/jobs/{job}/messages", self._messages)
-        app.router.add_get(place + "/jobs/{job}/metrics", self._metrics)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", self.port, reuse_address=True).start()
-        self.port = runner.addresses[0][1]
-        self._ready.set()
-        await self._ends.wait()
-        await runner.cleanup()
+        return [
+            web.post(place + "/flexTemplates:launch", self._launch),
+            web.post(place + "/jobs", self._post),
+            web.get(place + "/jobs", self._list),
+            web.get(place + "/jobs/{job}", self._get),
+            web.put(place + "/jobs/{job}", self._put),
+            web.get(place + "/jobs/{job}/messages", self._messages),
+            web.get(place + "/jobs/{job}/metrics", self._metrics),
+        ]
 
 
 async def _body(request: web.Request) -> dict[str, Any]:
@@ -281,12 +247,8 @@ async def _body(request: web.Request) -> dict[str, Any]:
     return document
 
 
-def _json(document: dict[str, Any], status: int = 200) -> web.Response:
-    return web.Response(body=orjson.dumps(document), status=status, content_type="application/json")
-
-
 def _error(code: int, status: str, message: str) -> web.Response:
-    return _json({"error": {"code": code, "message": message, "status": status}}, code)
+    return json_answer({"error": {"code": code, "message": message, "status": status}}, code)
 
 
 def _unknown(request: web.Request) -> web.Response:
@@ -301,19 +263,5 @@ def _nothing() -> None:
     pass
 
 
-def main() -> None:
-    """Serve until interrupted."""
-    parser = argparse.ArgumentParser(description="a stand-in for Dataflow's API")
-    parser.add_argument("--port", type=int, default=9070)
-    parser.add_argument("--latency-ms", type=float, default=0.0)
-    arguments = parser.parse_args()
-    with DataflowApi(port=arguments.port, latency=arguments.latency_ms / 1000) as api:
-        print(api.url, flush=True)
-        try:
-            threading.Event().wait()
-        except KeyboardInterrupt:
-            pass
-
-
 if __name__ == "__main__":
-    main()
+    DataflowApi.main(9070)

@@ -14,51 +14,24 @@ from __future__ import annotations
 import base64
 import json
 import re
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Any
 
 import google_crc32c
 
+from tests.servers.http_thread import HttpThread, Reply, Request
 
-class SecretManager:
+
+class SecretManager(HttpThread):
     def __init__(self, secrets: dict[str, list[bytes]]) -> None:
+        super().__init__()
         self.secrets = secrets
         self.requests: list[str] = []
-        outer = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                self._send(*outer.answer(self.path.split("?")[0].removeprefix("/v1/")))
-
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                self._send(*outer.add(self.path.split("?")[0].removeprefix("/v1/"), body))
-
-            def _send(self, code: int, answer: dict[str, Any]) -> None:
-                data = json.dumps(answer).encode()
-                self.send_response(code)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-        self.address = f"127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+    def reply(self, request: Request) -> Reply:
+        resource = request.path.split("?")[0].removeprefix("/v1/")
+        is_new = request.method == "POST"
+        code, found = self.add(resource, json.loads(request.body)) if is_new else self.answer(resource)
+        return code, {"Content-Type": "application/json"}, json.dumps(found).encode()
 
     def answer(self, resource: str) -> tuple[int, dict[str, Any]]:
         """A request's resource -> HTTP status and body."""

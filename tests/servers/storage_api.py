@@ -14,16 +14,14 @@ Buckets are there as soon as they are named, those in `missing` apart. Faults ar
 
 from __future__ import annotations
 
-import argparse
-import asyncio
 import datetime as dt
 import itertools
-import threading
 from collections import deque
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
-import orjson
 from aiohttp import web
+
+from tests.servers.google_api import GoogleApi, json_answer
 
 
 class Object(NamedTuple):
@@ -34,32 +32,15 @@ class Object(NamedTuple):
     updated: str
 
 
-class StorageApi:
-    """Runs in a thread of its own inside a `with` block. `latency`: seconds that an answer takes."""
+class StorageApi(GoogleApi):
+    """A stand-in for Cloud Storage's JSON API."""
 
     def __init__(self, *, port: int = 0, latency: float = 0.0) -> None:
-        self.port, self.latency = port, latency
+        super().__init__(port=port, latency=latency)
         self.objects: dict[tuple[str, str], Object] = {}
         self.missing: set[str] = set()
-        self.requests: list[str] = []
         self._faults: deque[tuple[int, bool]] = deque()  # (status, whether the object is written all the same)
         self._generations = itertools.count(1_700_000_000_000_001)
-        self._ready, self._ends = threading.Event(), asyncio.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="storage-api", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        if not self._ready.wait(30):
-            raise RuntimeError("the stand-in for Cloud Storage does not start")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._ends.set)
-        self._thread.join()
-
-    @property
-    def url(self) -> str:
-        return f"http://localhost:{self.port}"
 
     def fail(self, status: int, *, times: int = 1) -> None:
         """Answer the next `times` uploads with `status`, and write nothing."""
@@ -86,7 +67,7 @@ class StorageApi:
                 return _error(412, "At least one of the pre-conditions you specified did not hold.")
             self.put(*key, data)
         if status == 200:
-            return _json(self._described(key))
+            return json_answer(self._described(key))
         if not status:
             assert request.transport is not None
             request.transport.abort()
@@ -100,7 +81,7 @@ class StorageApi:
         if not found:
             return _error(404, f"No such object: {'/'.join(key)}")
         if request.query.get("alt") != "media":
-            return _json(self._described(key))
+            return json_answer(self._described(key))
         return web.Response(body=found.data, headers={"x-goog-generation": str(found.generation)})
 
     async def _list(self, request: web.Request) -> web.StreamResponse:
@@ -112,58 +93,24 @@ class StorageApi:
             page["items"] = [self._described(key) for key in keys[:size]]
         if len(keys) > size:
             page["nextPageToken"] = keys[size - 1][1]
-        return _json(page)
+        return json_answer(page)
 
     def _described(self, key: tuple[str, str]) -> dict[str, str]:
         found = self.objects[key]
         size, generation = str(len(found.data)), str(found.generation)
         return {"bucket": key[0], "name": key[1], "generation": generation, "size": size, "updated": found.updated}
 
-    async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
-
-        @web.middleware
-        async def note(request: web.Request, handler: Any) -> web.StreamResponse:
-            self.requests.append(f"{request.method} {request.path_qs}")
-            if self.latency:
-                await asyncio.sleep(self.latency)
-            answer: web.StreamResponse = await handler(request)
-            return answer
-
-        app = web.Application(middlewares=[note])
-        app.router.add_post("/upload/storage/v1/b/{bucket}/o", self._upload)
-        app.router.add_get("/storage/v1/b/{bucket}/o", self._list)
-        app.router.add_get("/storage/v1/b/{bucket}/o/{name:.+}", self._get)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", self.port, reuse_address=True).start()
-        self.port = runner.addresses[0][1]
-        self._ready.set()
-        await self._ends.wait()
-        await runner.cleanup()
-
-
-def _json(document: dict[str, Any], status: int = 200) -> web.Response:
-    return web.Response(body=orjson.dumps(document), status=status, content_type="application/json")
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.post("/upload/storage/v1/b/{bucket}/o", self._upload),
+            web.get("/storage/v1/b/{bucket}/o", self._list),
+            web.get("/storage/v1/b/{bucket}/o/{name:.+}", self._get),
+        ]
 
 
 def _error(code: int, message: str) -> web.Response:
-    return _json({"error": {"code": code, "message": message}}, code)
-
-
-def main() -> None:
-    """Serve until interrupted."""
-    parser = argparse.ArgumentParser(description="a stand-in for Cloud Storage's JSON API")
-    parser.add_argument("--port", type=int, default=9071)
-    parser.add_argument("--latency-ms", type=float, default=0.0)
-    arguments = parser.parse_args()
-    with StorageApi(port=arguments.port, latency=arguments.latency_ms / 1000) as storage:
-        print(storage.url, flush=True)
-        try:
-            threading.Event().wait()
-        except KeyboardInterrupt:
-            pass
+    return json_answer({"error": {"code": code, "message": message}}, code)
 
 
 if __name__ == "__main__":
-    main()
+    StorageApi.main(9071)

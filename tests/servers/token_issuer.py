@@ -10,55 +10,34 @@ with TokenIssuer() as issuer:
 from __future__ import annotations
 
 import json
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from tests.servers.http_thread import HttpThread, Reply, Request
+
 CALLER = "pubsub@my-project.iam.gserviceaccount.com"
 
 
-class TokenIssuer:
+class TokenIssuer(HttpThread):
     """Runs in a thread inside a `with` block; `fetches` counts how often the keys were asked for."""
 
     def __init__(self, *, max_age: int = 3600) -> None:
+        super().__init__()
+        self.url += "/certs"
         self.max_age = max_age
         self.fetches = 0
         self.answers: list[int] = []
         self._count = 0
         self.rotate()
-        outer = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                outer.fetches += 1
-                self.send_response(outer.answers.pop(0) if outer.answers else 200)
-                data = json.dumps({"keys": [outer.public_key]}).encode()
-                headers = {"Cache-Control": f"public, max-age={outer.max_age}", "Content-Length": str(len(data))}
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-        self.url = f"http://127.0.0.1:{self._server.server_port}/certs"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+    def reply(self, request: Request) -> Reply:
+        self.fetches += 1
+        status = self.answers.pop(0) if self.answers else 200
+        headers = {"Cache-Control": f"public, max-age={self.max_age}"}
+        return status, headers, json.dumps({"keys": [self.public_key]}).encode()
 
     def rotate(self) -> None:
         """Sign with a new key from now on."""

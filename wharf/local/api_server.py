@@ -24,11 +24,9 @@ import argparse
 import asyncio
 import base64
 import datetime as dt
-import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Self
 
 from aiohttp import web
 
@@ -36,6 +34,7 @@ from wharf.local import api_pages
 from wharf.local.api_data import Made, changed, records
 from wharf.local.api_limits import Gate, ServerLimits
 from wharf.local.api_login import Login
+from wharf.local.server_thread import ServerThread
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class Seen:
 
 
 @dataclass
-class ApiServer:
+class ApiServer(ServerThread):
     """The server in a thread of its own, inside a `with` block.
 
     `records`: of each endpoint and tenant. `latency`: seconds per answer. `seen` tells of each request to the API.
@@ -68,19 +67,6 @@ class ApiServer:
         self._changed: dict[tuple[str, str], Sequence[Made]] = {}
         self._app = self.limits.counter(self.limits.app_per_minute)
         self._gates: dict[str, Gate] = {}
-        self._ready = threading.Event()
-        self._ends = asyncio.Event()
-        self._thread = threading.Thread(target=self._run, name="api-server", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        if not self._ready.wait(30):
-            raise RuntimeError("the API server does not start")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._ends.set)
-        self._thread.join()
 
     @property
     def url(self) -> str:
@@ -171,20 +157,9 @@ class ApiServer:
             response.headers.update(headers)
         return response
 
-    def _run(self) -> None:
-        asyncio.run(self._serve())
-
-    async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
+    def runner(self) -> web.ServerRunner:
         handle: Callable[[web.Request], Awaitable[web.StreamResponse]] = self._handle
-        runner = web.ServerRunner(web.Server(handle, access_log=None), shutdown_timeout=0.1)  # type: ignore[arg-type]
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", self.port, reuse_address=True)
-        await site.start()
-        self.port = runner.addresses[0][1]
-        self._ready.set()
-        await self._ends.wait()
-        await runner.cleanup()
+        return web.ServerRunner(web.Server(handle, access_log=None), shutdown_timeout=0.1)  # type: ignore[arg-type]
 
 
 def _secret_of(request: web.Request) -> str:
@@ -206,10 +181,7 @@ def main() -> None:
         login = server.login
         print(f"{server.url}  tenant {server.tenants[0]}, client {login.client_id}, secret {login.client_secret}")
         print(f"refresh token {login.refresh_token}, API key {server.api_key}", flush=True)
-        try:
-            threading.Event().wait()
-        except KeyboardInterrupt:
-            pass
+        server.wait()
 
 
 if __name__ == "__main__":
