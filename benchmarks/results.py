@@ -127,8 +127,9 @@ _HEAD = """
 Written by `make bench`, or one section at a time with
 `python benchmarks/bigquery_to_avro.py --only encode` (`pipeline`, `partitions`, `spark`, `memory`),
 `python benchmarks/bigquery_to_sftp.py --only csv` (`gzip`, `large`, `small`, `far_large`, `far_medium`, `far_small`),
-`python benchmarks/files_to_bigquery.py --only shared` (`held`, `large`, `latency`)
-and `python benchmarks/api_to_bigquery.py --only limited` (`unlimited`).
+`python benchmarks/files_to_bigquery.py --only shared` (`held`, `large`, `latency`),
+`python benchmarks/api_to_bigquery.py --only limited` (`unlimited`)
+and `python benchmarks/launch_service.py`.
 
 Contenders take turns (A B C A B C ...), each run in a new process; a ratio is the median of the rounds' own
 ratios. The clock starts after imports and stops when the output is complete. What each run put out is counted by

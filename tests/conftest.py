@@ -32,6 +32,7 @@ from wharf.local.stack import LocalStack
 
 ROOT = Path(__file__).parent.parent
 Run = Callable[..., subprocess.CompletedProcess[str]]
+RUNNING = pytest.StashKey[LocalStack]()
 
 missing_emulators = [
     name for name in ("bqemulator", "duckdb_extensions", "gcp_storage_emulator") if find_spec(name) is None
@@ -42,12 +43,19 @@ needs_emulators = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+def stack(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[LocalStack]:
     """One stack for all tests; each keeps to datasets and object names of its own."""
     if missing_emulators:
         pytest.skip(needs_emulators.kwargs["reason"])
     with LocalStack(tmp_path_factory.mktemp("stack")) as running:
+        pytestconfig.stash[RUNNING] = running
         yield running
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Fail at once if an emulator has ended, as where memory ran out: Google's clients would try it for minutes."""
+    if RUNNING in item.config.stash and "stack" in getattr(item, "fixturenames", ()):
+        item.config.stash[RUNNING].check()
 
 
 @pytest.fixture(scope="session")
