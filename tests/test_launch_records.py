@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+import orjson
 import pytest
 
 from tests.launches import MARCH
@@ -19,6 +20,7 @@ from wharf.connectors.google_http import GoogleHttp
 from wharf.connectors.launches import Held, LaunchRecords, LocalRecords, open_records
 from wharf.local.stack import LocalStack
 from wharf.model.errors import UsageError
+from wharf.model.history.unsettled import as_run
 from wharf.model.launching.record import FAILED, LaunchRecord
 
 T = TypeVar("T")
@@ -124,6 +126,29 @@ def test_what_is_no_record_is_named(storage: StorageApi, tmp_path: Path, data: b
 def test_a_record_of_a_newer_version_is_read_too() -> None:
     newer = RECORD.as_json().replace(b'"run_id"', b'"colour":"blue","run_id"')
     assert LaunchRecord.from_json(newer) == RECORD
+
+
+def test_a_record_of_an_older_version_is_read_too() -> None:
+    older = orjson.loads(RECORD.as_json())
+    assert older.pop("former_jobs") == []
+    assert LaunchRecord.from_json(orjson.dumps(older)) == RECORD
+
+
+def test_a_launch_is_shown_among_runs_with_its_window_as_they_write_theirs() -> None:
+    assert as_run(RECORD).window == "2025-03"
+
+
+def test_a_record_knows_the_jobs_of_its_attempts_and_no_others() -> None:
+    record, jobs = RECORD, [f"job {number}" for number in range(1, 31)]
+    for number, job in enumerate(jobs, 1):
+        assert record.is_own("any", record.job_name)  # nobody knows yet which one it is
+        record = record.launched(job, NOW)
+        assert record.is_own(job, record.job_name)
+        assert not record.is_own("a second one", record.job_name)
+        record = record.ended(FAILED, NOW).again(MARCH, "owner", NOW)
+        assert (record.attempt, record.is_own(job, MARCH.job_name(number))) == (number + 1, True)
+    assert not record.is_own("a second one", MARCH.job_name(30))
+    assert record.former_jobs == tuple(jobs[10:])
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:

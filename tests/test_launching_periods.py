@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wharf.model.errors import UsageError
-from wharf.model.launching.periods import LENGTHS, MONTH, Period, periods
-from wharf.model.windows import month_window
+from wharf.model.launching.launch import Launch
+from wharf.model.launching.periods import LENGTHS, MONTH, Period, periods, window_text
+from wharf.model.launching.requests import canonical
+from wharf.model.windows import Window, month_window
 
 DAYS = st.dates(dt.date(1999, 1, 1), dt.date(2030, 1, 1))
 
@@ -69,3 +71,32 @@ def test_a_mistake_is_named_with_its_flag(start: str, end: str, every: str, mess
 
 def test_a_period_of_days_is_no_month() -> None:
     assert not Period(dt.date(2024, 1, 2), dt.date(2024, 2, 2)).is_month
+    assert not Period(dt.date(9999, 12, 1), dt.date(9999, 12, 31)).is_month  # no day comes after that month
+
+
+@pytest.mark.parametrize(
+    ("window", "shown"),
+    [
+        ("", ""),
+        ("20250301-20250401", "2025-03"),
+        ("20250301-20250302", "2025-03-01"),
+        ("20250301", "2025-03-01"),
+        ("20250301-20250308-America/Port-au-Prince", "2025-03-01 to 2025-03-08 (America/Port-au-Prince)"),
+        ("20250301T060000-20250301T120000", "2025-03-01T06:00:00 to 2025-03-01T12:00:00"),
+        ("00010102-99991231", "0001-01-02 to 9999-12-31"),
+        ("99991231", "9999-12-31"),
+    ],
+)
+def test_the_window_of_a_launch_is_shown_as_that_of_a_run(window: str, shown: str) -> None:
+    assert Launch(pipeline="bigquery_to_avro", name="m", window=window).window_text == shown
+
+
+@given(st.datetimes(dt.datetime(2000, 1, 1)), st.timedeltas(dt.timedelta(seconds=1), dt.timedelta(days=400)))
+def test_whatever_window_is_asked_for_can_be_shown(start: dt.datetime, length: dt.timedelta) -> None:
+    start, length = start.replace(microsecond=0), dt.timedelta(seconds=length // dt.timedelta(seconds=1))
+    try:
+        window = Window(start, start + length, "Europe/Berlin")
+    except (UsageError, OverflowError):
+        return  # beyond the calendar's end
+    text = Launch(pipeline="bigquery_to_avro", name="m", window=canonical(window)).window_text
+    assert text == window_text(window.start, window.end, window.time_zone)

@@ -179,7 +179,7 @@ def test_a_launch_whose_job_died_before_it_recorded_anything_is_seen(site):
     site.launches = [dead, launch("starting").launched("job-2", NOW)]
     text = site.text()
     assert "1 thing to look at" in text
-    assert "sensors bigquery_to_avro, 20250301-20250401: launched" in text
+    assert "sensors bigquery_to_avro, 2025-03: launched" in text
     assert "the image cannot be pulled" in text
     assert "wharf run sensors --target dataflow --source_table p.d.sensors" in text
     assert "Launched, nothing recorded yet: starting" in text
@@ -194,7 +194,13 @@ def test_a_launch_has_a_page(site):
     dead = launch().launched("2025-03-20_05_00_00-123", NOW).ended("FAILED", NOW, "the image cannot be pulled")
     page = site.pages.run(dead.run_id, {}, dead).body.decode()
     text = Checked(page).text
-    for said in ("the image cannot be pulled", "wharf run sensors", "source_table p.d.sensors", dead.job_name):
+    for said in (
+        "the image cannot be pulled",
+        "wharf run sensors",
+        "source_table p.d.sensors",
+        dead.job_name,
+        "bigquery_to_avro, 2025-03 ·",
+    ):
         assert said in text
     assert "dataflow/jobs/europe-west1/2025-03-20_05_00_00-123?project=my-project" in page
     begun = site.pages.run("x", {}, launch()).body.decode()

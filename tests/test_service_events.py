@@ -265,16 +265,30 @@ def test_a_job_that_dies_before_it_records_anything_is_told(watched: Watched) ->
     assert len(watched.webhook.posts) == 1
 
 
-def test_a_job_whose_end_the_next_request_saw_first_is_told_all_the_same(watched: Watched) -> None:
+def attempt_again(watched: Watched, state: str) -> tuple[str, str]:
+    """A run whose first attempt has ended as `state`, which the request saw that began the second; that one's job."""
     run_id, job_id = watched.launch()
-    watched.dataflow.end(job_id, "JOB_STATE_FAILED")
+    watched.dataflow.end(job_id, f"JOB_STATE_{state}")
     with_a_key = {"Idempotency-Key": "again"}  # else what was known a moment ago is the answer
     assert watched.client.post("/export", json={"period": "202503"}, headers=with_a_key).json()["attempt"] == 2
-    results = [watched.end(job_id, run_id).json()["result"] for _ in range(2)]
-    assert results == [f"job {job_id}: FAILED", f"job {job_id}: FAILED, as is known"]
+    return run_id, job_id
+
+
+@pytest.mark.parametrize("state", ["FAILED", "CANCELLED"])
+def test_a_job_whose_end_the_next_request_saw_first_is_told_all_the_same(watched: Watched, state: str) -> None:
+    run_id, job_id = attempt_again(watched, state)
+    results = [watched.end(job_id, run_id, f"JOB_STATE_{state}").json()["result"] for _ in range(2)]
+    assert results == [f"job {job_id}: {state}", f"job {job_id}: {state}, as is known"]
     ((_, message),) = watched.webhook.posts
     assert job_id in message["text"]
     assert watched.client.get(f"/runs/{run_id}").json()["launch"]["state"] == "LAUNCHED"
+
+
+def test_a_second_job_of_an_earlier_attempt_is_told_to_nobody(watched: Watched) -> None:
+    run_id, _ = attempt_again(watched, "CANCELLED")
+    result = watched.end("2025-03-20_05_00_00-79", run_id, "JOB_STATE_CANCELLED").json()["result"]
+    assert result.endswith("CANCELLED, as is known, or none of ours")
+    assert not watched.webhook.posts
 
 
 def test_a_job_that_was_launched_otherwise_fails_its_runs_and_is_told_once(watched: Watched) -> None:

@@ -16,6 +16,7 @@ from tests.servers.storage_api import StorageApi
 from tests.serving import SERVED, serving
 from wharf.connectors.endpoints import Endpoints
 from wharf.local.stack import LocalStack
+from wharf.model.launching.pipelines import PIPELINES
 from wharf.model.ledger import FILES
 
 NOW = dt.datetime.now(dt.UTC).replace(microsecond=0) - dt.timedelta(minutes=5)
@@ -97,6 +98,29 @@ def test_runs_are_narrowed_by_what_is_asked(client: httpx.Client, query: dict[st
 def test_a_query_that_cannot_be_meant_is_refused(client: httpx.Client, query: dict[str, Any], field: str) -> None:
     answer = client.get("/runs", params=query)
     assert (answer.status_code, answer.json()["field"]) == (400, field)
+
+
+@pytest.mark.parametrize(
+    ("query", "error"),
+    [
+        (
+            {"status": "FALED"},
+            "status: 'FALED' is none of RUNNING, SUCCESS, FAILED, SILENT, STOPPED, WAITING (did you mean FAILED?)",
+        ),
+        (
+            {"pipeline": "bigquery_to_arvo"},
+            f"pipeline: 'bigquery_to_arvo' is none of {', '.join(PIPELINES)} (did you mean bigquery_to_avro?)",
+        ),
+        (
+            {"status": "x" * 3_000},
+            f"status: {'x' * 40!r} is none of RUNNING, SUCCESS, FAILED, SILENT, STOPPED, WAITING",
+        ),
+    ],
+)
+def test_a_word_that_is_none_is_answered_with_the_ones_there_are(
+    client: httpx.Client, query: dict[str, str], error: str
+) -> None:
+    assert client.get("/runs", params=query).json()["error"] == error
 
 
 def test_a_run_is_shown_with_its_files(client: httpx.Client) -> None:

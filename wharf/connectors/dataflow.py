@@ -18,7 +18,6 @@ import orjson
 
 from wharf.connectors.endpoints import Endpoints, proxy_for
 from wharf.connectors.google_http import Answer, GoogleHttp
-from wharf.model.errors import RunFailed, UsageError
 from wharf.model.launching.environment import Environment
 from wharf.model.launching.errors import AlreadyRunning, LaunchBusy
 from wharf.model.launching.record import CANCELLED, FAILED, SUCCESS
@@ -77,7 +76,12 @@ class Dataflow:
         self._http = http
         self._url = f"{endpoints.dataflow or _PUBLIC}/v1b3/projects/{project}/locations/{region}"
         self._options: dict[str, Any] = {"anonymous": bool(endpoints.dataflow), "proxy": proxy_for(self._url)}
-        self._project, self._region = project, region
+        self._remedies = {
+            400: "mend the parameters, or publish the template anew",
+            403: "grant roles/dataflow.developer to the account that launches, and roles/iam.serviceAccountUser on "
+            "the workers' account, and enable the Dataflow API",
+            404: f"are project {project}, region {region} and the name right?",
+        }
 
     async def launch_template(
         self, template: str, job_name: str, parameters: Mapping[str, str], environment: Environment
@@ -153,21 +157,7 @@ class Dataflow:
 
     def _sound(self, answer: Answer, what: str) -> dict[str, Any]:
         """The document of an answer that is no refusal."""
-        if answer.status < 300:
-            return answer.document
-        told = f"{what}: Dataflow says {answer.message.rstrip('.')}"
-        if answer.is_busy:
-            raise LaunchBusy(f"{told}; try again", answer.retry_after)
-        remedies = {
-            400: "mend the parameters, or publish the template anew",
-            401: "run gcloud auth application-default login, or give the service an account",
-            403: "grant roles/dataflow.developer to the account that launches, and roles/iam.serviceAccountUser on "
-            "the workers' account, and enable the Dataflow API",
-            404: f"are project {self._project}, region {self._region} and the name right?",
-        }
-        if answer.status in remedies:
-            raise UsageError(f"{told}; {remedies[answer.status]}")
-        raise RunFailed(f"{told} (HTTP status {answer.status})")
+        return answer.sound(f"{what}: Dataflow", self._remedies).document
 
 
 def _job(document: Mapping[str, Any]) -> JobState:

@@ -16,7 +16,7 @@ import aiohttp
 import orjson
 from google.auth.exceptions import GoogleAuthError, TransportError
 
-from wharf.model.errors import UsageError
+from wharf.model.errors import RunFailed, UsageError
 from wharf.model.launching.errors import LaunchBusy
 
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
@@ -24,6 +24,7 @@ _TIMEOUT = aiohttp.ClientTimeout(total=20, sock_connect=5)
 _CONNECTIONS = 100
 _LONGEST_PAUSE = 600.0
 _LONGEST_TEXT = 1_000
+_REMEDIES = {401: "run gcloud auth application-default login, or give the service an account"}
 _QUOTA = re.compile(r"quota|rate ?limit", re.IGNORECASE)
 
 
@@ -62,6 +63,20 @@ class Answer(NamedTuple):
         """Seconds until it is worth asking again."""
         text = self.headers.get("Retry-After", "")
         return min(float(text), _LONGEST_PAUSE) if re.fullmatch(r"\d{1,9}(\.\d+)?", text) else 5.0
+
+    def sound(self, who: str, remedies: Mapping[int, str]) -> Self:
+        """Itself if the request was done; `who` answers is named in errors, `remedies` are for other statuses.
+
+        Raises: LaunchBusy where asking again may help, UsageError where there is a remedy, RunFailed otherwise.
+        """
+        if self.status < 300:
+            return self
+        told = f"{who} says {self.message.rstrip('.')}"
+        if self.is_busy:
+            raise LaunchBusy(f"{told}; try again", self.retry_after)
+        if remedy := {**_REMEDIES, **remedies}.get(self.status):
+            raise UsageError(f"{told}; {remedy}")
+        raise RunFailed(f"{told} (HTTP status {self.status})")
 
     @property
     def _is_refusal(self) -> bool:

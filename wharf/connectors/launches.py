@@ -22,12 +22,16 @@ from urllib.parse import quote
 from wharf.connectors.endpoints import Endpoints, proxy_for
 from wharf.connectors.google_http import Answer, GoogleHttp
 from wharf.connectors.retry import pause
-from wharf.model.errors import RunFailed, UsageError
+from wharf.model.errors import UsageError
 from wharf.model.launching.errors import LaunchBusy
 from wharf.model.launching.record import LaunchRecord
 
 _PUBLIC = "https://storage.googleapis.com"
 _ATTEMPTS = 4
+_REMEDIES = {
+    403: "grant roles/storage.objectUser on the bucket to the account that launches",
+    404: "is the bucket's name right?",
+}
 _CONTENT_TYPE = "text/plain; charset=utf-8"  # JSON; the emulator breaks off an upload that says so
 
 
@@ -51,7 +55,11 @@ class LaunchRecords(Protocol):
         """Write `record` in place of `held`; None if that is not the newest version any more."""
 
     async def recent(self, limit: int) -> list[LaunchRecord]:
-        """The records that were changed last, newest first."""
+        """The records that were changed last, newest first.
+
+        Takes a listing of all there are, a request for each 1,000: a record's name must follow from what is launched
+        alone, else the same request a day later would not find it, so no name can tell the day.
+        """
 
 
 def open_records(folder: str, http: GoogleHttp, endpoints: Endpoints) -> LaunchRecords:
@@ -132,19 +140,7 @@ class CloudRecords:
         return answer, tries
 
     def _sound(self, answer: Answer) -> Answer:
-        if answer.status < 300:
-            return answer
-        told = f"{self._folder}: Cloud Storage says {answer.message.rstrip('.')}"
-        if answer.is_busy:
-            raise LaunchBusy(f"{told}; try again", answer.retry_after)
-        remedies = {
-            401: "run gcloud auth application-default login, or give the service an account",
-            403: "grant roles/storage.objectUser on the bucket to the account that launches",
-            404: "is the bucket's name right?",
-        }
-        if answer.status in remedies:
-            raise UsageError(f"{told}; {remedies[answer.status]}")
-        raise RunFailed(f"{told} (HTTP status {answer.status})")
+        return answer.sound(f"{self._folder}: Cloud Storage", _REMEDIES)
 
     def _name(self, run_id: str) -> str:
         return f"{self._prefix}{run_id}.json"

@@ -50,17 +50,15 @@ class Endings:
         lock = self._locks.setdefault(job.id, asyncio.Lock())
         async with lock:
             record = await self._launcher.record_of_job(job.name)
-            is_attempt = bool(record and record.job_name == job.name)  # else one of an earlier attempt
-            if record and is_attempt and record.job_id not in ("", job.id):
-                record = None  # a second job of the attempt, which its launcher has cancelled
+            if record and not record.is_own(job.id, job.name):
+                record = None  # a second job of an attempt, which its launcher has cancelled
             if record and job.id in record.told:
                 return f"job {job.id}: {end}, as is known"
             died: Sequence[Run] = ()
             error = "" if end == SUCCESS else f"Dataflow job {job.id} ended as {job.state}: {self._page_of(job.id)}"
             if error:
                 died = await run_in_threadpool(self._history.fail_job, job.id, error)
-            # Of an earlier attempt nobody knows any more whether what was cancelled was its own job or a second one.
-            if error and (died or (record and (is_attempt or end == FAILED))):
+            if error and (died or record):
                 await run_in_threadpool(self._tell, job, record, died, error)
             is_news = record and await self._launcher.ended(job.name, job.id, end, error, is_told=bool(error))
         return f"job {job.id}: {end}" if died or is_news else f"job {job.id}: {end}, as is known, or none of ours"

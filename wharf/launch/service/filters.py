@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -34,19 +34,12 @@ class Filters:
         Raises: UsageError that names the field.
         """
         given = {name: query.get(name, "").strip() for name in ("pipeline", "name", "status", "day", "after")}
-        status = given["status"].upper()
-        if given["pipeline"] and given["pipeline"] not in PIPELINES:
-            raise UsageError(
-                f"pipeline: there is none called {given['pipeline']!r}{nearest(given['pipeline'], PIPELINES)}"
-            )
-        if status and status not in STATUSES:
-            raise UsageError(f"status: {given['status']!r} is none of {', '.join(STATUSES)}{nearest(status, STATUSES)}")
         if len(given["name"]) > _LONGEST_NAME:
             raise UsageError(f"name: it has {len(given['name'])} characters; no run has a name of that length")
         return cls(
-            pipeline=given["pipeline"],
+            pipeline=one_of(PIPELINES, given["pipeline"], "pipeline"),
             name=given["name"],
-            status=status,
+            status=one_of(STATUSES, given["status"].upper(), "status"),
             day=_day(given["day"], today),
             after=_position(given["after"]),
         )
@@ -65,6 +58,16 @@ class Filters:
     def older(self, last: Run) -> str:
         """The address of the page that goes on behind a run."""
         return self.link(after=f"{last.started_at.astimezone(dt.UTC):%Y-%m-%dT%H:%M:%S.%fZ} {last.run_id}")
+
+
+def one_of(known: Collection[str], word: str, field: str) -> str:
+    """`word`, if it is known, or empty.
+
+    Raises: UsageError that names the field.
+    """
+    if word and word not in known:
+        raise UsageError(f"{field}: {word[:40]!r} is none of {', '.join(known)}{nearest(word, known)}")
+    return word
 
 
 def page_number(query: Mapping[str, str]) -> int:

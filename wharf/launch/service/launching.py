@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -122,8 +121,7 @@ def _asked(config: LaunchConfig, route: str, body: Mapping[str, Any], key: str) 
     try:
         return _ROUTES[route](config, body, now=dt.datetime.now(dt.UTC), key=key)
     except UsageError as error:
-        field = re.match(r"([a-z_]+): ", str(error))
-        raise Refusal(400, str(error), field=field[1] if field else "") from error
+        raise Refusal.of(error) from error
 
 
 def _route_of(config: LaunchConfig, body: Mapping[str, Any]) -> str:

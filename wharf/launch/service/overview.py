@@ -7,7 +7,7 @@ import datetime as dt
 import logging
 from collections.abc import Iterable
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
@@ -16,9 +16,10 @@ from starlette.concurrency import run_in_threadpool
 from wharf.connectors.launcher import Launcher
 from wharf.connectors.run_history import RunHistory
 from wharf.launch.service.bodies import problems
+from wharf.launch.service.filters import one_of
 from wharf.launch.service.pages import Pages, wants_page
 from wharf.launch.service.problems import Refusal
-from wharf.model.errors import WharfError
+from wharf.model.errors import UsageError, WharfError
 from wharf.model.history.runs import STATUSES, Run, RunFile
 from wharf.model.history.unsettled import STATUS_OF, unsettled
 from wharf.model.launching.pipelines import PIPELINES
@@ -85,12 +86,17 @@ def router(launcher: Launcher, history: RunHistory, pages: Pages) -> APIRouter:
 
     @made.get("", summary="Show the newest runs of all pipelines", responses=problems(400, 401, 403, 503))
     async def runs(
-        pipeline: Annotated[str, Query(description="only its runs", pattern=_one_of(PIPELINES))] = "",
+        pipeline: Annotated[str, Query(description="only its runs", json_schema_extra=_enum(PIPELINES))] = "",
         name: Annotated[str, Query(description="only what goes by this name")] = "",
-        status: Annotated[str, Query(description="only runs of this status", pattern=_one_of(STATUSES))] = "",
+        status: Annotated[str, Query(description="only runs of this status", json_schema_extra=_enum(STATUSES))] = "",
         day: Annotated[_Day | None, Query(description="only runs that began on it (UTC)")] = None,
         limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
     ) -> Runs:
+        try:
+            one_of(PIPELINES, pipeline, "pipeline")
+            one_of(STATUSES, status, "status")
+        except UsageError as error:
+            raise Refusal.of(error) from error
         asked = partial(history.runs, pipeline=pipeline, name=name, status=status, since=day, until=day, limit=limit)
         found, records = await asyncio.gather(run_in_threadpool(asked), recent(launcher))
         open_ = [
@@ -127,5 +133,6 @@ def router(launcher: Launcher, history: RunHistory, pages: Pages) -> APIRouter:
     return made
 
 
-def _one_of(words: Iterable[str]) -> str:
-    return f"^({'|'.join(words)})?$"
+def _enum(words: Iterable[str]) -> dict[str, Any]:
+    """The words a parameter may be, for the description only: what a person is told of another one is `one_of`'s."""
+    return {"enum": ["", *words]}

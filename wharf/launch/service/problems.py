@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse
 
 from wharf.launch.service.logs import REQUEST
+from wharf.model.errors import UsageError
 
 _LONGEST = 2_000  # characters of what a caller sent are enough to tell it by
 _log = logging.getLogger(__name__)
@@ -29,6 +31,12 @@ class Refusal(Exception):
         super().__init__(text)
         self.status, self.headers = status, dict(headers or {})
         self.text, self.field = _shortened(text), _shortened(field)
+
+    @classmethod
+    def of(cls, error: UsageError) -> Refusal:
+        """What is wrong with a request; where the text begins with the name of a field, it is in that one."""
+        field = re.match(r"([a-z_]+): ", str(error))
+        return cls(400, str(error), field=field[1] if field else "")
 
 
 def answer(refusal: Refusal) -> JSONResponse:

@@ -25,7 +25,7 @@ from wharf.model.history.runs import (
     RunFile,
     Trouble,
 )
-from wharf.model.launching.periods import Period
+from wharf.model.launching.periods import window_text
 from wharf.model.loading.state import DONE
 from wharf.model.report import counted
 from wharf.model.sftp_run import date_of
@@ -51,7 +51,7 @@ def run_of(row: Row) -> Run:
         rows=row["rows"],
         bytes=row["bytes"],
         files=row["files"],
-        window=window_text(row),
+        window=_window(row),
         source=row["source"] or "",
         destination=row["destination"] or "",
         job_id=row["job_id"] or "",
@@ -59,19 +59,6 @@ def run_of(row: Row) -> Run:
         retry=_RETRIES[row["pipeline"]](row, _settings(row)) if status in (*BROKEN, STOPPED) else "",
         ledger=row["ledger"],
     )
-
-
-def window_text(row: Row) -> str:
-    """The days of a run on the clock of its own time zone, with times where they are not whole."""
-    clocks = _clocks(row)
-    if not clocks:
-        return ""
-    start, end = clocks
-    whole = start.time() == end.time() == dt.time()
-    named = "" if (row["time_zone"] or "UTC") == "UTC" else f" ({row['time_zone']})"
-    if whole:
-        return f"{Period(start.date(), end.date())}{named}"
-    return f"{start.isoformat()} to {end.isoformat()}{named}"
 
 
 def day_of(row: Row) -> DayTotal:
@@ -199,6 +186,12 @@ def _settings(row: Row) -> dict[str, str]:
     except ValueError:
         return {}
     return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}
+
+
+def _window(row: Row) -> str:
+    """The window on the clock of its own time zone; empty where there is none."""
+    clocks = _clocks(row)
+    return window_text(*clocks, row["time_zone"] or "UTC") if clocks else ""
 
 
 def _clocks(row: Row) -> tuple[dt.datetime, dt.datetime] | None:

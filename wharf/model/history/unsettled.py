@@ -32,7 +32,7 @@ def as_run(record: LaunchRecord) -> Run:
         status=status,
         started_at=record.accepted_at,
         completed_at=record.ended_at,
-        window=launch.window,
+        window=launch.window_text,
         job_id=record.job_id,
         error=record.error,
         retry="" if status == RUNNING else launch_again(launch),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from wharf.model.launching.periods import window_text
 
 _LONGEST_JOB_NAME = 63  # Dataflow's job names are labels too
 
@@ -45,6 +48,14 @@ class Launch:
         words = words if words[:1].isalpha() else f"run-{words}"
         room = _LONGEST_JOB_NAME - len("-99999") - len(f"-{self.identity}")
         return f"{words[:room].rstrip('-')}-{self.identity}"
+
+    @property
+    def window_text(self) -> str:
+        """The window as people read it; it is written here as `requests.canonical` does, or as a day."""
+        start, end, zone = (*self.window.split("-", 2), "", "")[:3]
+        if not end:
+            return dt.date.fromisoformat(start).isoformat() if start else ""
+        return window_text(dt.datetime.fromisoformat(start), dt.datetime.fromisoformat(end), zone or "UTC")
 
     def job_name(self, attempt: int) -> str:
         """The Dataflow job of the first, second, ... attempt; Dataflow refuses a second active one of the name."""

@@ -32,12 +32,19 @@ class Period:
     @property
     def is_month(self) -> bool:
         """Whether this is a whole calendar month."""
-        return self.start.day == 1 and _after(self.start, MONTH) == self.end
+        return self.start.day == self.end.day == 1 and 0 < (self.end - self.start).days <= 31
 
     def window(self, time_zone: str) -> Window:
         """From the midnight that begins `start` to the one that begins `end`."""
         midnight = dt.time()
         return Window(dt.datetime.combine(self.start, midnight), dt.datetime.combine(self.end, midnight), time_zone)
+
+
+def window_text(start: dt.datetime, end: dt.datetime, time_zone: str) -> str:
+    """A window of naive times as people read it: its days, or times where they are not whole; its zone unless UTC."""
+    is_whole = start.time() == end.time() == dt.time()
+    text = str(Period(start.date(), end.date())) if is_whole else f"{start.isoformat()} to {end.isoformat()}"
+    return text if time_zone == "UTC" else f"{text} ({time_zone})"
 
 
 def periods(start: str, end: str, every: str) -> list[Period]:

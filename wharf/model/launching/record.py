@@ -16,7 +16,7 @@ from wharf.model.launching.launch import Launch
 ACCEPTED, LAUNCHED, SUCCESS, FAILED, CANCELLED = "ACCEPTED", "LAUNCHED", "SUCCESS", "FAILED", "CANCELLED"
 ENDS = (SUCCESS, FAILED, CANCELLED)
 _MOST_KEYS = 200
-_MOST_TOLD = 20
+_MOST_JOBS = 20
 _TIMES = ("accepted_at", "claimed_at", "launched_at", "ended_at")
 
 
@@ -37,6 +37,7 @@ class LaunchRecord:
     launched_at: dt.datetime | None = None
     ended_at: dt.datetime | None = None
     error: str = ""  # of a job that failed, or why there is none
+    former_jobs: tuple[str, ...] = ()  # of former attempts, oldest first
     told: tuple[str, ...] = ()  # jobs, also of former attempts, of whose end people were told
 
     @classmethod
@@ -57,6 +58,10 @@ class LaunchRecord:
     @property
     def has_ended(self) -> bool:
         return self.state in ENDS
+
+    def is_own(self, job_id: str, job_name: str) -> bool:
+        """Whether a job is that of an attempt, and no second one; of an attempt that knows no job yet any may be."""
+        return job_id in (self.job_id, *self.former_jobs) or (job_name == self.job_name and not self.job_id)
 
     def with_keys(self, keys: Iterable[str]) -> LaunchRecord:
         """Remember who asked; of very many the last."""
@@ -86,28 +91,34 @@ class LaunchRecord:
         new = self.ended(state, now, error) if job_id == self.job_id and not self.has_ended else self
         if not is_told or job_id in self.told:
             return new
-        return replace(new, told=(*self.told, job_id)[-_MOST_TOLD:])
+        return replace(new, told=(*self.told, job_id)[-_MOST_JOBS:])
 
     def again(self, launch: Launch, owner: str, now: dt.datetime) -> LaunchRecord:
         """The next attempt; `launch` is what asks for it."""
         number = self.attempt + 1
         first = self.accepted(launch, self.keys, owner, now)
-        return replace(first, attempt=number, job_name=launch.job_name(number), told=self.told)
+        return replace(
+            first,
+            attempt=number,
+            job_name=launch.job_name(number),
+            former_jobs=(*self.former_jobs, self.job_id)[-_MOST_JOBS:],
+            told=self.told,
+        )
 
     def as_json(self) -> bytes:
         return orjson.dumps(self)
 
     @classmethod
     def from_json(cls, data: bytes) -> LaunchRecord:
-        """What `as_json` wrote.
+        """What `as_json` wrote, here or in a version that knew fewer, or more, of what has a default.
 
         Raises: ValueError if it is no such thing.
         """
         try:
             found = orjson.loads(data)
             times = {name: found[name] and dt.datetime.fromisoformat(found[name]) for name in _TIMES}
-            lists = {name: tuple(found[name]) for name in ("keys", "told")}
-            known = {each.name: found[each.name] for each in fields(cls)}
+            lists = {name: tuple(found.get(name, ())) for name in ("keys", "former_jobs", "told")}
+            known = {each.name: found[each.name] for each in fields(cls) if each.name in found}
             return cls(**known | times | lists | {"launch": Launch(**found["launch"])})
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError("no record of a launch") from error
