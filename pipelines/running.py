@@ -130,22 +130,17 @@ class _JsonLines(logging.Formatter):
 @contextmanager
 def progress(line: Callable[[dict[str, int], float], str]) -> Iterator[None]:
     """Show `line(counted so far, seconds)` on stderr: rewritten each second on a terminal, else every half minute."""
-    started, stop = time.monotonic(), threading.Event()
-    terminal = sys.stderr.isatty()
+    started, terminal = time.monotonic(), sys.stderr.isatty()
     tally.clear()
 
     def show() -> None:
-        while not stop.wait(1 if terminal else 30):
-            text = line(dict(tally), time.monotonic() - started)
-            print(f"\r\x1b[K{text}" if terminal else text, end="" if terminal else "\n", file=sys.stderr, flush=True)
+        text = line(dict(tally), time.monotonic() - started)
+        print(f"\r\x1b[K{text}" if terminal else text, end="" if terminal else "\n", file=sys.stderr, flush=True)
 
-    thread = threading.Thread(target=show, name="progress", daemon=True)
-    thread.start()
     try:
-        yield
+        with machine.repeating(show, 1 if terminal else 30, "progress"):
+            yield
     finally:
-        stop.set()
-        thread.join()
         if terminal:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 

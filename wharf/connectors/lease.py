@@ -4,31 +4,28 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from google.api_core.exceptions import GoogleAPIError
+from google.auth.exceptions import GoogleAuthError
+
+from wharf.connectors.machine import repeating
 
 _LOG = logging.getLogger(__name__)
 
 
-@contextmanager
-def renewed(renew: Callable[[], None], lease: dt.timedelta, whose: str) -> Iterator[None]:
+def renewed(renew: Callable[[], None], lease: dt.timedelta, whose: str) -> AbstractContextManager[None]:
     """Call `renew` in the background, three times in the length of a lease, while the block runs."""
-    stop = threading.Event()
 
     def beat() -> None:
-        while not stop.wait(lease.total_seconds() / 3):
-            try:
-                renew()
-            except (GoogleAPIError, OSError) as error:  # the next beat may get through before the lease ends
-                _LOG.warning("the lease of %s could not be renewed: %s", whose, error)
+        try:
+            renew()
+        except (
+            GoogleAPIError,
+            GoogleAuthError,
+            OSError,
+        ) as error:  # the next beat may get through before the lease ends
+            _LOG.warning("the lease of %s could not be renewed: %s", whose, error)
 
-    thread = threading.Thread(target=beat, name="lease", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
+    return repeating(beat, lease.total_seconds() / 3, "lease")
