@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import datetime as dt
 import json
 import signal
@@ -19,6 +20,7 @@ from google.api_core.exceptions import ServiceUnavailable
 from google.cloud.bigquery import SchemaField, Table
 
 from tests.recorded_runs import delivered, exported
+from wharf.launch.backfilling.here import run_here
 from wharf.launch.backfilling.queue import Outcome, work_off
 
 # In the place of pipelines: notes when it begins and ends, and fails or waits where a file of the name says so.
@@ -112,9 +114,12 @@ def test_done_periods_are_repeated_only_by_force(command, launching, place):
     ended = command(*measurements(launching, "--json", end="2024-03"))
     assert [(row["status"], row["rows"], row["run_ids"]) for row in ended.lines] == [("DONE BEFORE", None, ["e"])] * 2
     assert noted(place) == []
+    again = command(*measurements(launching, "--json", "--keep-going", start="2023-12", end="2024-03"))
+    assert [row["status"] for row in again.lines] == ["SUCCESS", "DONE BEFORE", "DONE BEFORE"]
+    assert "force" not in given(place, "202312")
     forced = command(*measurements(launching, "--json", "--force", end="2024-03"))
     assert [row["status"] for row in forced.lines] == ["SUCCESS", "SUCCESS"]
-    assert "force" not in given(place, "202401"), "to repeat a window is not to take it over from somebody"
+    assert given(place, "202401")["force"] == "true", "it means here what it means on Dataflow"
 
 
 def test_a_dry_run_shows_the_periods_and_runs_nothing(command, launching, place):
@@ -185,6 +190,27 @@ def test_an_interruption_ends_the_runs_at_work_and_says_how_to_go_on(launching, 
     assert "Traceback" not in said[1]
 
 
+@pytest.mark.parametrize("turns", [0, 1, 3, 6])
+def test_a_run_that_ends_in_the_moment_of_an_interruption_is_no_error(place, turns):
+    """It may have ended without the event loop having come to say so: there is nothing to be terminated then."""
+    (place / "pipelines" / "quick.py").write_text("import pathlib\npathlib.Path('begun').touch()\n")
+    request = types.SimpleNamespace(pipeline=types.SimpleNamespace(module="pipelines.quick"), words=[])
+    step: Any = types.SimpleNamespace(request=request)
+
+    async def interrupt() -> str:
+        task = asyncio.create_task(run_here(step))
+        while not (place / "begun").exists():  # noqa: ASYNC110 - another process makes it
+            await asyncio.sleep(0.005)
+        time.sleep(0.3)  # noqa: ASYNC251 - it ends meanwhile, and the event loop sees nothing of it
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        return await task
+
+    with contextlib.suppress(asyncio.CancelledError):  # as late as that it may have returned
+        assert asyncio.run(interrupt()) == ""
+
+
 def test_deliveries_are_repeated_day_by_day_by_their_date(command, launching, place, tmp_path):
     config = tmp_path / "exports.json"
     daily = {
@@ -253,6 +279,14 @@ def test_deliveries_are_repeated_day_by_day_by_their_date(command, launching, pl
         (["bigquery_to_avro", "--from=2024-01", "--to=2024-02", "--concurrency=0"], "'0' is not a number above 0"),
         (["bigquery_to_avro", "--from=2024-01", "--to=2024-02"], "give exactly one of --source_table and --query"),
         (["nothing", "--from=2024-01", "--to=2024-02"], "there is no pipeline 'nothing'"),
+        (["bigquery_to_avro", "--form=2024-01", "--to=2024-02"], "unknown flag --form (did you mean --from?); "),
+        (["bigquery_to_avro", "--form=2024-01", "--to=2024-02"], "; the following arguments are required: --from; see"),
+        (["bigquery_to_avro", "--form=2024-01", "--target=dataflow"], "unknown flag '--form' (did you mean --from?)"),
+        (
+            ["bigquery_to_sftp", "--from=2024-01", "--to=2024-02", "--confg=c"],
+            "unknown flag --confg (did you mean --con",
+        ),
+        (["ingest", "--inptu=gs://b/**"], "unknown flag --inptu (did you mean --input?); the following arguments are"),
         ([], "which pipeline or job? one of: ingest, bigquery_to_avro, bigquery_to_sftp, JOB"),
     ],
     ids=lambda value: " ".join(value[:1] + value[3:]) if isinstance(value, list) else "",
@@ -276,6 +310,7 @@ def test_periods_are_jobs_on_dataflow(command, launching):
     assert len(launching.api.jobs) == 2
     forced = command(*words, "--force")
     assert (forced.code, len(launching.api.jobs)) == (0, 5), forced.err
+    assert [job.asked["parameters"].get("force") for job in launching.api.jobs] == [None] * 2 + ["true"] * 3
 
 
 def test_a_period_that_fails_on_dataflow_is_told_and_tried_again(command, launching):

@@ -105,7 +105,8 @@ def test_what_cannot_run_is_refused_before_anything_begins(command, pipelines, w
     [
         (("measurement",), "there is no pipeline 'measurement' (did you mean measurements?); "),
         (("measurements", "--num_workers=2"), "unknown flag '--num_workers'"),
-        (("measurements", "--perid=202503"), "unknown flag '--perid'"),
+        (("measurements", "--perid=202503"), "unknown flag '--perid' (did you mean --period?)"),
+        (("bigquery_to_avro", "--outptu=gs://b/e"), "unknown flag '--outptu' (did you mean --output?)"),
         (("measurements", "--output=/tmp/out"), "--output: '/tmp/out' is nothing that other machines can reach"),
     ],
     ids=lambda value: value[-1] if isinstance(value, tuple) else "",
@@ -114,6 +115,36 @@ def test_what_dataflow_cannot_run_is_refused_before_it_is_launched(command, laun
     ended = command(*on_dataflow(launching, *words))
     assert (ended.code, launching.api.requests) == (2, [])
     assert message in ended.err
+
+
+@pytest.mark.parametrize("command_name", ["run", "plan"])
+@pytest.mark.parametrize(
+    ("words", "unknown", "missing"),
+    [
+        (("bigquery_to_sftp", "--confg=c.json"), "--confg (did you mean --config?)", "--config is missing"),
+        (("bigquery_to_avro", "--outptu", "/o"), "--outptu (did you mean --output?)", "give exactly one of --source"),
+        (
+            ("measurements", "--lanch_config=x"),
+            "--lanch_config (did you mean --launch_config?)",
+            "there is no pipeline",
+        ),
+        (("bigquery_to_avro", "--zzz", "--project=p"), "--zzz", "give exactly one of --source"),
+        (("bigquery_to_avro", "--config=c.json"), "--config (did you mean ", "give exactly one of --source"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_an_unknown_flag_is_told_before_what_is_missing(command, pipelines, command_name, words, unknown, missing):
+    ended = command(command_name, *words)
+    assert (ended.code, pipelines.calls) == (2, [])
+    assert ended.err.startswith(f"wharf: error: unknown flag {unknown}")
+    assert f"; {missing}" in ended.err
+    assert len(ended.err.splitlines()) == 1
+
+
+def test_an_option_of_beams_is_no_unknown_flag_where_something_is_missing(command, pipelines):
+    ended = command("run", "bigquery_to_sftp", "--direct_num_workers=2", "--project=p")
+    assert ended.code == 2
+    assert ended.err.startswith("wharf: error: --config is missing")
 
 
 def test_secrets_are_looked_for_and_never_shown(command, pipelines, tmp_path):

@@ -8,6 +8,7 @@ import json
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -18,6 +19,7 @@ from tests.servers.dataflow_api import DataflowApi
 from wharf.connectors.endpoints import Endpoints
 from wharf.connectors.launch_config import load_launches
 from wharf.connectors.launcher import Launcher
+from wharf.model.schema import TableId
 
 NOW = dt.datetime.now(dt.UTC).replace(microsecond=0)
 LONG_AGO = NOW - dt.timedelta(days=30)
@@ -170,6 +172,54 @@ def test_retry_of_a_batch_loads_it(command, launching, pipelines):
     ((name, words),) = pipelines.calls
     assert name == "files_to_bigquery"
     assert "--input=gs://in/sales/orders/2025-03-20/_SUCCESS" in words
+
+
+def test_retry_of_a_batch_loads_it_on_dataflow_where_that_is_asked_for(command, launching, pipelines):
+    failed = loaded(batch(), NOW - MINUTE, "FAILED")
+    launching.ledgers.load(failed)
+    launching.api.after_launch = lambda: launching.api.end(launching.api.jobs[-1].id)
+    words = ("--target=dataflow", f"--launch_config={launching.config}")
+    ended = command("retry", failed["batch_id"], *words)
+    assert ended.code == 0, ended.err
+    (job,) = launching.api.jobs
+    assert job.asked["containerSpecGcsPath"].endswith("/files_to_bigquery.json")
+    assert job.asked["parameters"] == {
+        "prefix": "gs://in/",
+        "input": "gs://in/sales/orders/2025-03-20/_SUCCESS",
+        "only": "failed",
+        "load_state_table": str(launching.ledgers.tables.loads),
+    }
+    assert pipelines.calls == [], "nothing is loaded here"
+    by_table = command("retry", f"--load_state_table={launching.ledgers.tables.loads}", *words, "--json")
+    assert (by_table.code, len(launching.api.jobs)) == (0, 2), by_table.err
+    assert [row["batch_id"] for row in by_table.lines] == [failed["batch_id"]]
+    unnamed = command("retry", f"--load_state_table={launching.ledgers.tables.loads}", "--target=dataflow")
+    assert unnamed.code == 2
+    assert "error: --target dataflow needs --launch_config FILE" in unnamed.err
+
+
+def test_retry_on_dataflow_loads_no_batch_of_another_project(command, launching):
+    failed = loaded(replace(batch(), table=TableId("theirs", "sales", "orders")), NOW - MINUTE, "FAILED")
+    launching.ledgers.load(failed)
+    ended = command("retry", failed["batch_id"], "--target=dataflow", f"--launch_config={launching.config}")
+    assert (ended.code, launching.api.jobs) == (2, [])
+    assert f"launches in {launching.project}, and these batches load with --project=theirs" in ended.err
+
+
+def test_retry_of_a_delivery_on_dataflow_is_refused_with_the_command_for_it(command, launching):
+    began = NOW - MINUTE
+    settings = json.dumps({"config": "gs://c/exports.json"})
+    row = delivered("orders_daily-20250320-d1", began, "FAILED", settings=settings)
+    launching.ledgers.deliver(row)
+    words = ("--target=dataflow", f"--launch_config={launching.config}")
+    run = "wharf run bigquery_to_sftp --target dataflow --config gs://c/exports.json --export_name"
+    ended = command("retry", row["export_id"], *words)
+    assert ended.code == 2
+    assert f"`{run} orders_daily --date 2025-03-20` sends what is unfinished" in ended.err
+    by_config = command("retry", "--config=gs://c/exports.json", *words)
+    assert by_config.code == 2
+    assert f"`{run} all` sends what is unfinished" in by_config.err
+    assert launching.api.jobs == []
 
 
 def test_retry_says_what_it_cannot_repeat(command, ran, pipelines):

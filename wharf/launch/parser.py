@@ -6,7 +6,7 @@ import argparse
 import datetime as dt
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from wharf.model.errors import UsageError
@@ -140,14 +140,25 @@ def parse(parser: Parser, argv: Sequence[str]) -> argparse.Namespace:
     return arguments
 
 
-def refuse(used: Parser, unknown: Sequence[str]) -> NoReturn:
-    """Raises: UsageError about the first of words that a command does not know."""
+def known_flags(command: Parser) -> list[str]:
+    """The flags in a command's help, without dashes in front."""
+    return re.findall(r"--([a-z_-]+)", command.format_help())
+
+
+def refuse(used: Parser, unknown: Sequence[str], flags: Iterable[str] = ()) -> NoReturn:
+    """Raises: UsageError about the first of words that a command does not know; it takes `flags`, too."""
     from wharf.model.flags import nearest
 
     word = unknown[0].split("=")[0]
     if not word.startswith("-"):
         used.error(f"unknown argument '{word}'")
-    used.error(f"unknown flag '{word}'" + nearest(word, re.findall(r"--[a-z_-]+", used.format_help())))
+    used.error(f"unknown flag '{word}'" + nearest(word, [f"--{flag}" for flag in (*known_flags(used), *flags)]))
+
+
+def require(command: Parser, given: Mapping[str, str | None]) -> None:
+    """Raises: UsageError as argparse's, if one of the flags is not given: by a command that looks at others first."""
+    if missing := [flag for flag, value in given.items() if value is None]:
+        command.error(f"the following arguments are required: {', '.join(missing)}")
 
 
 def day(text: str) -> dt.date:

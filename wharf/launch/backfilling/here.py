@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextlib import suppress
 
 from wharf.launch.backfilling.steps import Step
 
 _LONGEST = 60.0  # seconds for a run to clean up behind itself
 
 
-async def run_here(step: Step, *, force: bool) -> str:
+async def run_here(step: Step) -> str:
     """Run `python -m pipelines.NAME`. -> what went wrong, empty if nothing did.
 
     When it is cancelled the process is ended as Ctrl-C ends it, so that the ledger says so.
     """
-    pipeline = step.request.pipeline
-    repeats = force and pipeline.name == "bigquery_to_sftp"  # which leaves out itself what is delivered
-    words = step.request.with_parameters({"force": "true"} if repeats else {}).words
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", pipeline.module, *words),
+        *(sys.executable, "-m", step.request.pipeline.module, *step.request.words),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -28,12 +26,13 @@ async def run_here(step: Step, *, force: bool) -> str:
     try:
         said, _ = await process.communicate()
     except asyncio.CancelledError:
-        process.terminate()
-        try:
-            await asyncio.wait_for(process.communicate(), _LONGEST)
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+        with suppress(ProcessLookupError):  # it has ended this moment
+            process.terminate()
+            try:
+                await asyncio.wait_for(process.communicate(), _LONGEST)
+            except TimeoutError:
+                process.kill()
+                await process.wait()
         raise
     if process.returncode == 0:
         return ""

@@ -13,7 +13,7 @@ from wharf.launch.running.request import RunRequest
 
 
 @asynccontextmanager
-async def open_jobs(request: RunRequest, *, force: bool) -> AsyncIterator[Callable[[Step], Awaitable[str]]]:
+async def open_jobs(request: RunRequest) -> AsyncIterator[Callable[[Step], Awaitable[str]]]:
     """What runs a step as a job, and returns what went wrong; one launcher, that of `request`, makes them all."""
     from wharf.model.history.runs import SUCCESS as RUN_SUCCESS
     from wharf.model.launching.record import ENDS, SUCCESS
@@ -21,7 +21,7 @@ async def open_jobs(request: RunRequest, *, force: bool) -> AsyncIterator[Callab
     async with open_launcher(request) as launcher:
 
         async def run(step: Step) -> str:
-            launched = await launch_patiently(launcher, step.request.launch(force=force))
+            launched = await launch_patiently(launcher, step.request.launch())
             say(f"{step.period}  Dataflow job {launched.job_id}")
             state, error = launched.state, ""
             if state not in ENDS:

@@ -8,7 +8,6 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from wharf.launch.backfilling.steps import Step
@@ -49,14 +48,14 @@ def run_all(arguments: argparse.Namespace, todo: list[Step], outcomes: Mapping[P
 async def _on_dataflow(arguments: argparse.Namespace, todo: list[Step], outcomes: Mapping[Period, Outcome]) -> None:
     from wharf.launch.backfilling.on_dataflow import open_jobs
 
-    async with open_jobs(todo[0].request, force=arguments.repeat) as run:
+    async with open_jobs(todo[0].request) as run:
         await work_off(todo, outcomes, arguments, run)
 
 
 async def _here(arguments: argparse.Namespace, todo: list[Step], outcomes: Mapping[Period, Outcome]) -> None:
     from wharf.launch.backfilling.here import run_here
 
-    await work_off(todo, outcomes, arguments, partial(run_here, force=arguments.repeat))
+    await work_off(todo, outcomes, arguments, run_here)
 
 
 async def work_off(

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from wharf.launch.backfilling.ingest import add_ingest
 from wharf.launch.backfilling.steps import WINDOW_FLAGS, refuse_without_periods, steps_of
 from wharf.launch.output import print_lines
-from wharf.launch.parser import Parser, add_group, count
+from wharf.launch.parser import Parser, add_group, count, require
 from wharf.launch.running.request import add_pipelines, add_target, requested
+from wharf.launch.running.unknown_flags import unknown_flags_first
 
 if TYPE_CHECKING:
     from wharf.connectors.done_windows import DoneWindow
@@ -48,8 +49,8 @@ def _fill(parser: Parser) -> None:
 def _add_options(leaf: Parser) -> None:
     from wharf.model.launching.periods import LENGTHS
 
-    leaf.add_argument("--from", dest="start", metavar="DATE", required=True, help="the first period: 2024-01 or a day")
-    leaf.add_argument("--to", dest="end", metavar="DATE", required=True, help="the first period that is not wanted")
+    leaf.add_argument("--from", dest="start", metavar="DATE", help="the first period: 2024-01 or a day")
+    leaf.add_argument("--to", dest="end", metavar="DATE", help="the first period that is not wanted")
     leaf.add_argument(
         "--every",
         choices=LENGTHS,
@@ -58,7 +59,12 @@ def _add_options(leaf: Parser) -> None:
     )
     leaf.add_argument("--concurrency", metavar="N", type=count, default=2, help="so many runs at a time (default 2)")
     leaf.add_argument("--keep-going", action="store_true", help="begin further periods after one has failed")
-    leaf.add_argument("--force", dest="repeat", action="store_true", help="repeat periods that are done")
+    leaf.add_argument(
+        "--force",
+        dest="repeat",
+        action="store_true",
+        help="repeat periods that are done, and take over from runs that are alive",
+    )
     leaf.add_argument("--dry-run", action="store_true", help="show the periods, and run nothing")
     leaf.add_argument("--json", action="store_true", help="print the table as JSON, one object a line")
     add_target(leaf)
@@ -69,14 +75,20 @@ def _backfill(arguments: argparse.Namespace) -> int:
     from wharf.launch.backfilling.queue import DONE, FAILED, NOT_RUN, TODO, Outcome, run_all
     from wharf.launch.running.preflight import preflight
 
-    refuse_without_periods(arguments.name)
-    steps = steps_of(requested(arguments), arguments.start, arguments.end, arguments.every)
+    with unknown_flags_first(arguments):
+        refuse_without_periods(arguments.name)
+        require(arguments.parser, {"--from": arguments.start, "--to": arguments.end})
+        request = requested(arguments)
+        if arguments.repeat:
+            request = request.with_parameters({"force": "true"})
+        steps = steps_of(request, arguments.start, arguments.end, arguments.every)
     import_lightly()
     done = {} if arguments.repeat else steps.done()
     outcomes = {step.period: Outcome(DONE if step.period in done else TODO) for step in steps.steps}
     todo = [step for step in steps.steps if step.period not in done]
     if todo and not arguments.dry_run:
-        preflight(todo[0].request)  # a mistake in all of them is told once
+        with unknown_flags_first(arguments):
+            preflight(todo[0].request)  # a mistake in all of them is told once
         for step in todo:
             outcomes[step.period] = Outcome()
         run_all(arguments, todo, outcomes)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from wharf.launch.launch_config import add_launch_config
 from wharf.launch.ledgers import batches
@@ -41,7 +42,11 @@ def register(commands: Any) -> None:
         ),
     )
     retry.add_argument("run_id", metavar="RUN_ID", nargs="?", help="the run, as `wharf status` shows it")
-    retry.add_argument("--target", choices=(LOCAL, DATAFLOW), help="repeat it there (default: where it was)")
+    retry.add_argument(
+        "--target",
+        choices=(LOCAL, DATAFLOW),
+        help="repeat it there (default: where it was; deliveries and batches: here)",
+    )
     add_launch_config(retry)
     add_config(retry)
     retry.add_argument("--export_id", metavar="ID", help="this run (default: every unfinished one)")
@@ -69,6 +74,8 @@ def _retry(arguments: argparse.Namespace) -> int:
         return batches.load_again(arguments)
     if not arguments.config:
         raise UsageError("which run? give RUN_ID, --config for deliveries, or --load_state_table for batches of files")
+    if arguments.target == DATAFLOW:
+        _refuse_on_dataflow(arguments)
     config, deliveries = open_deliveries(arguments)
     if arguments.gcs_prefix:
         return _send_unlisted(arguments, config, deliveries)
@@ -96,15 +103,27 @@ def _retry_run(arguments: argparse.Namespace) -> int:
     words = [arguments.config if word == CONFIG and arguments.config else word for word in shlex.split(run.retry)]
     if CONFIG in words:
         raise UsageError(f"run {run.run_id} does not say which file it was configured by: name it with --config")
-    handed_on = ["project"]
-    if words[1] == "run":
-        handed_on = ["target", "launch_config"]
-        if arguments.target == LOCAL or not (arguments.target or "--target" in words):
-            handed_on.append("project")  # on Dataflow the launch configuration says who pays
+    handed_on = ["target", "launch_config"]
+    if words[1] == "retry" or arguments.target == LOCAL or not (arguments.target or "--target" in words):
+        handed_on.append("project")  # on Dataflow the launch configuration says who pays
     words += [f"--{name}={value}" for name in handed_on if (value := getattr(arguments, name))]
     words += [f"--{name}" for name in ("force", "json") if getattr(arguments, name)]
     say(f"=> {shlex.join(words)}")
     return carry_out(words[1:])
+
+
+def _refuse_on_dataflow(arguments: argparse.Namespace) -> NoReturn:
+    """Raises: UsageError that names the command for it: there a run completes what its window has left unfinished."""
+    from wharf.model.history.retries import repeat
+    from wharf.model.sftp_run import PIPELINE, date_of
+
+    flags = {"config": arguments.config, "export_name": arguments.export_name or "all"}
+    with suppress(ValueError, IndexError):  # no run is named, or not by Wharf
+        flags["date"] = date_of(arguments.export_id or "").isoformat()
+    raise UsageError(
+        f"--target {DATAFLOW}: staged files are sent again from this machine alone; there "
+        f"`{repeat(PIPELINE, flags, on_dataflow=True)}` sends what is unfinished"
+    )
 
 
 def _send_again(arguments: argparse.Namespace, config: SftpConfig, deliveries: Deliveries) -> int:

@@ -15,6 +15,7 @@ from wharf.launch.parser import Parser, add_group
 from wharf.launch.running.in_process import run_in_process
 from wharf.launch.running.preflight import Preflight, preflight
 from wharf.launch.running.request import DATAFLOW, add_pipelines, add_target, requested
+from wharf.launch.running.unknown_flags import unknown_flags_first
 from wharf.model.errors import UsageError
 
 if TYPE_CHECKING:
@@ -60,10 +61,11 @@ def _add_plan_options(leaf: Parser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    if arguments.detach and arguments.target != DATAFLOW:
-        raise UsageError("--detach goes with --target dataflow: a local run ends with the command")
-    request = requested(arguments)
-    checked = preflight(request)
+    with unknown_flags_first(arguments):
+        if arguments.detach and arguments.target != DATAFLOW:
+            raise UsageError("--detach goes with --target dataflow: a local run ends with the command")
+        request = requested(arguments)
+        checked = preflight(request)
     say(checked.text)
     if arguments.target == DATAFLOW:
         from wharf.launch.running.on_dataflow import run_on_dataflow
@@ -78,8 +80,9 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _plan(arguments: argparse.Namespace) -> int:
-    request = requested(arguments)
-    checked = preflight(request)
+    with unknown_flags_first(arguments):
+        request = requested(arguments)
+        checked = preflight(request)
     facts, words = checked.facts, [*request.words, "--plan"]
     if request.target == DATAFLOW:
         from wharf.launch.running.on_dataflow import launch_request

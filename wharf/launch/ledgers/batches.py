@@ -7,19 +7,23 @@ import datetime as dt
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, redirect_stdout
+from functools import partial
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
-from wharf.launch.output import print_lines
+from wharf.launch.launch_config import named_launch_config
+from wharf.launch.output import print_lines, say
 from wharf.launch.running.in_process import run_in_process
-from wharf.model.errors import UsageError
+from wharf.launch.running.request import DATAFLOW
+from wharf.model.errors import UsageError, WharfError
 
 if TYPE_CHECKING:
     from wharf.connectors.loading.state import LoadState
     from wharf.model.schema import TableId
 
+_PIPELINE = "files_to_bigquery"
 _INTERRUPTED = 130
 
 
@@ -39,7 +43,10 @@ def show_batches(arguments: argparse.Namespace, since: dt.date) -> int:
 
 
 def load_again(arguments: argparse.Namespace) -> int:
-    """Load the batches that are not DONE, with the flags they were to be loaded with. -> the worst exit code."""
+    """Load the batches that are not DONE, with the flags they were to be loaded with. -> the worst exit code.
+
+    They are loaded in this process, or with `--target dataflow` by a job for all that are loaded alike.
+    """
     from wharf.connectors.bigquery import translated
     from wharf.model.loading.state import LIVING
 
@@ -57,7 +64,9 @@ def load_again(arguments: argparse.Namespace) -> int:
                 print(f"{row['directory']} is being loaded, by {row['claimed_by']}")
         if not left:
             print(f"nothing to load: no batch in {state.table} has failed or waits")
-        code = _run_each(command_lines(left, state.table, arguments.project))
+        is_remote = arguments.target == DATAFLOW
+        load = partial(_load_on_dataflow, arguments) if is_remote else partial(run_in_process, _PIPELINE)
+        code = _run_each(command_lines(left, state.table, arguments.project), load)
     if arguments.json:
         print_lines(state.rows(row["batch_id"] for row in left).values())
     return code
@@ -95,14 +104,34 @@ def _pattern(uris: Sequence[str]) -> str:
     return re.sub(r"([*?\[])", r"[\1]", "/".join(shared)) + ("" if len(uris) == 1 else "/**")
 
 
-def _run_each(commands: Sequence[Sequence[str]]) -> int:
+def _run_each(commands: Sequence[Sequence[str]], load: Callable[[Sequence[str]], int]) -> int:
     """Run the pipeline with each of these words; one that fails keeps no other back, Ctrl-C does. -> the worst code."""
     worst = 0
     for words in commands:
-        worst = max(worst, run_in_process("files_to_bigquery", words))
+        try:
+            worst = max(worst, load(words))
+        except WharfError as error:
+            say(f"error: {error}")
+            worst = max(worst, error.exit_code)
         if worst == _INTERRUPTED:  # the pipeline makes an exit code of it
             break
     return worst
+
+
+def _load_on_dataflow(arguments: argparse.Namespace, words: Sequence[str]) -> int:
+    from wharf.connectors.endpoints import Endpoints
+    from wharf.launch.cli import carry_out
+
+    config = named_launch_config(arguments, Endpoints.resolve())
+    pays = next(word for word in words if word.startswith("--project="))
+    if config and pays != f"--project={config.project}":  # where the tables are that paths name
+        raise UsageError(
+            f"--target {DATAFLOW}: {config.uri} launches in {config.project}, and these batches load with {pays}: "
+            "name that project's launch configuration, or load them here without --target"
+        )
+    named = [f"--launch_config={config.uri}"] if config else []
+    flags = [word for word in words if word != pays]
+    return carry_out(["run", _PIPELINE, *flags, f"--target={DATAFLOW}", *named])
 
 
 def _open_load_state(arguments: argparse.Namespace) -> LoadState:

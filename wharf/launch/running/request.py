@@ -66,16 +66,14 @@ class RunRequest:
         """The same with further parameters."""
         return replace(self, parameters={**self.parameters, **parameters})
 
-    def launch(self, *, force: bool = False) -> Launch:
+    def launch(self) -> Launch:
         """The request for a job on Dataflow.
 
         Raises: UsageError.
         """
         from wharf.model.launching.requests import request_of
 
-        return request_of(
-            self.launch_config, self._launch_name, self.parameters, now=dt.datetime.now(dt.UTC), force=force
-        )
+        return request_of(self.launch_config, self._launch_name, self.parameters, now=dt.datetime.now(dt.UTC))
 
     @property
     def _launch_name(self) -> str:
@@ -177,7 +175,7 @@ def requested(arguments: argparse.Namespace) -> RunRequest:
         raise UsageError("--plan: `wharf plan` with the same words shows what a run would do")
     parameters = checked(pipeline.name, given)
     if on_dataflow and beam:
-        refuse(arguments.parser, beam)
+        refuse(arguments.parser, beam, [flag.name for flag in pipeline.flags])
     endpoints = Endpoints.resolve(
         bigquery=parameters.get("bigquery_endpoint") or None,
         bigquery_storage=parameters.get("bigquery_storage_endpoint") or None,

@@ -1,0 +1,1 @@
+"""What `wharf config check` says of each kind of file, for machines and for people."""
