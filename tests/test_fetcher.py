@@ -20,7 +20,7 @@ from wharf.connectors.endpoints import Endpoints
 from wharf.connectors.fetching import raw_files
 from wharf.connectors.fetching.fetcher import UnitFetcher
 from wharf.connectors.storage import open_storage
-from wharf.model.fetching.api import Api, Auth, Endpoint, Limits, Paging, Retries
+from wharf.model.fetching.api import Api, Auth, Endpoint, Incremental, Limits, Paging, Retries
 from wharf.model.fetching.layout import RawRun
 from wharf.model.fetching.ledger import STOPPED
 from wharf.model.fetching.unit import Fetch, Fetched, Unit
@@ -104,6 +104,23 @@ def test_pages_come_side_by_side_and_lie_in_their_order(server: Server, unit) ->
     assert time.monotonic() - begun < 25 * 0.02, "one after the other they would take longer"
     assert ids(ended) == IDS
     assert (ended.status, ended.pages, ended.records, ended.requests) == (SUCCESS, 25, 250, 25)
+
+
+@pytest.mark.parametrize(
+    ("latest", "cursor"),
+    [
+        ("2025-03-20T00:00:00Z", "2025-03-20T00:00:00.000000+00:00"),
+        ("2999-01-01T00:00:00Z", "2025-03-23T12:00:00+00:00"),  # when the run began
+    ],
+)
+def test_a_record_from_the_future_does_not_hide_what_changes_until_then(
+    server: Server, unit, latest: str, cursor: str
+) -> None:
+    found = [{"id": 1, "changed": "2025-03-01T00:00:00Z"}, {"id": 2, "changed": latest}]
+    server.replies["/v2/orders"] = lambda _: web.json_response({"orders": found, "page": 1, "pages": 1})
+    new = Incremental(param="since", cursor="$.changed", format="%Y-%m-%dT%H:%M:%SZ")
+    ended = fetch(unit(replace(ORDERS, incremental=new)))["orders"]
+    assert (ended.status, ended.cursor, ids(ended)) == (SUCCESS, cursor, [1, 2])
 
 
 def test_no_more_requests_are_under_way_than_may_be(server: Server, unit) -> None:

@@ -271,6 +271,7 @@ def test_headers_are_read_in_all_their_forms() -> None:
     assert _read(retry_after="12").retry_after == 12
     assert _read(retry_after=format_datetime(later, usegmt=True)).retry_after == 60
     assert _read(retry_after="soon").retry_after is None
+    assert _read(retry_after=f"Mon, 01 Jan 2029 00:00:00 +{10**15}").retry_after is None
     assert _read(x_min="3", x_day="100").minute_remaining == 3
     assert _read(ratelimit='"default";r=0;t=30').exhausted_for == 30
     assert _read(ratelimit='"default";r=5;t=30').exhausted_for is None

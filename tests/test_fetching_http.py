@@ -13,6 +13,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +84,15 @@ def test_an_answer_is_whole_and_counted() -> None:
 
 @pytest.mark.parametrize(
     "make",
-    [faults.Refuses, faults.Fails, faults.Drops, faults.Truncates, faults.TruncatesGzip],
-    ids=lambda make: make.__name__,
+    [
+        faults.Refuses,
+        faults.Fails,
+        partial(faults.Fails, status=502, coding="br"),
+        faults.Drops,
+        faults.Truncates,
+        faults.TruncatesGzip,
+    ],
+    ids=lambda make: getattr(make, "__name__", "Fails in another coding"),
 )
 def test_what_passes_is_tried_again(make: Callable[..., ApiServer]) -> None:
     with make(limits=UNLIMITED, times=2) as server:
@@ -262,6 +270,12 @@ def _shake_hands(context: ssl.SSLContext, listening: socket.socket) -> None:
     with pytest.raises(OSError, match=r"(?i)ssl|reset"):
         context.wrap_socket(connection, server_side=True)
     connection.close()
+
+
+def test_what_is_compressed_otherwise_is_not_taken() -> None:
+    with faults.Fails(limits=UNLIMITED, status=200, coding="br", times=100) as server:
+        assert "compresses its answers with br" in failure(server)
+        assert server.answers == 1
 
 
 def test_several_gzip_members_are_one_body() -> None:

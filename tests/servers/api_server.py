@@ -66,9 +66,11 @@ class Refuses(ApiServer):
 class Fails(ApiServer):
     status: int = 500
     text: str = '{"Title": "An error occurred"}'
+    coding: str = "identity"  # what it says of its body
 
     async def fault(self, request: web.Request) -> web.StreamResponse:
-        return web.Response(status=self.status, text=self.text, content_type="application/json")
+        headers = {"Content-Encoding": self.coding}
+        return web.Response(status=self.status, text=self.text, content_type="application/json", headers=headers)
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
@@ -120,9 +121,14 @@ class UnitFetcher:
         incremental = fetch.endpoint.incremental
         if not incremental:
             return ""
-        if incremental.cursor:
-            return manifest.cursor or fetch.cursor
-        return fetch.started_at.isoformat()
+        if not incremental.cursor:
+            return fetch.started_at.isoformat()
+        seen = manifest.cursor or fetch.cursor
+        cursor = cursors.not_ahead(incremental, seen, fetch.started_at, dt.datetime.now(dt.UTC))
+        if cursor != seen:
+            text = "endpoint %s: a record at %s lies in the future, at %s; the next run asks for what is new since %s"
+            _LOG.warning(text, fetch.endpoint.name, incremental.cursor, seen, cursor)
+        return cursor
 
 
 def _parents_first(fetches: Iterable[Fetch]) -> Iterator[Fetch]:

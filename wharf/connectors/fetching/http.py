@@ -165,6 +165,8 @@ class ApiClient:
                 f"{masked(url, credentials.params)}: a header cannot be sent; is there a line break in the secret?"
             ) from None
         except Unusable as error:
+            if response.status >= 500:  # of some proxy before the API, whose bodies nobody needs
+                return f"status {response.status}: {error}"
             raise RunFailed(f"{masked(url, credentials.params)}: {error}") from None
         named = next(filter(None, map(answered.get, _REQUEST_ID)), "")
         return Response(response.status, answered, body, named or uuid.uuid4().hex)

@@ -126,3 +126,11 @@ def later(incremental: Incremental, one: str, other: str) -> str:
     if not one or not other:
         return one or other
     return max(one, other, key=moment) if incremental.format else max(one, other, key=_rank)
+
+
+def not_ahead(incremental: Incremental, cursor: str, began: dt.datetime, now: dt.datetime) -> str:
+    """`cursor`, or if it lies ahead of `now` when the fetch `began`.
+
+    One record with a wrong date would else hide all that changes until then.
+    """
+    return began.isoformat() if incremental.format and cursor and moment(cursor) > now else cursor

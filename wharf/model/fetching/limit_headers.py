@@ -57,9 +57,9 @@ def _retry_after(text: str, now: dt.datetime) -> float | None:
         return float(text)
     try:
         when = parsedate_to_datetime(text)
-    except ValueError:
+        return max(0.0, (when.replace(tzinfo=when.tzinfo or dt.UTC) - now).total_seconds())
+    except (ValueError, OverflowError):  # an offset may be of any length
         return None
-    return max(0.0, (when.replace(tzinfo=when.tzinfo or dt.UTC) - now).total_seconds())
 
 
 def _exhausted_for(headers: Mapping[str, str], now: dt.datetime) -> float | None:
