@@ -318,3 +318,18 @@ def test_a_job_of_files_runs_with_its_own_secrets_checked(command, pipelines, la
     ended = command("run", "files_to_bigquery", *flags)
     assert ended.code == 0, ended.err
     assert "secrets     env:NO_SUCH_WEBHOOK: the variable is not set" in ended.err
+
+
+@pytest.mark.parametrize("target", ["local", "dataflow"])
+def test_a_job_that_says_where_files_land_loads_all_that_is_there_when_it_is_run_by_name(
+    command, pipelines, launching, target
+):
+    launching.write(jobs={"landed": {"pipeline": "files_to_bigquery", "parameters": {"prefix": "gs://in/"}}})
+    flags = (f"--target={target}", f"--launch_config={launching.config}", "--json")
+    planned = command("plan", "landed", *flags)
+    assert planned.code == 0, planned.err
+    assert planned.document["parameters"] == {"prefix": "gs://in/", "input": "gs://in/**"}
+    ((_, words),) = pipelines.calls
+    assert words == ["--prefix=gs://in/", "--input=gs://in/**", f"--project={launching.project}", "--plan"]
+    if target == "dataflow":
+        assert planned.document["request"]["parameters"] == planned.document["parameters"]

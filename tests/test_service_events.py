@@ -314,6 +314,18 @@ def test_a_second_job_of_the_same_name_does_not_end_the_run(watched: Watched) ->
     assert not watched.webhook.posts
 
 
+def test_a_job_that_an_update_put_in_place_of_another_ends_its_run_and_is_told_once(watched: Watched) -> None:
+    run_id, job_id = watched.launch()
+    updated = watched.client.post("/export", json={"period": "202504"}).json()["job_id"]
+    watched.dataflow.end(job_id, "JOB_STATE_UPDATED")
+    watched.dataflow.jobs[0].replaced_by = updated
+    results = [watched.end(updated, run_id).json()["result"] for _ in range(2)]
+    assert results == [f"job {updated}: FAILED", f"job {updated}: FAILED, as is known"]
+    assert watched.client.get(f"/runs/{run_id}").json()["launch"]["state"] == "FAILED"
+    ((_, message),) = watched.webhook.posts
+    assert updated in message["text"]
+
+
 @pytest.mark.parametrize("state", ["JOB_STATE_RUNNING", "JOB_STATE_CANCELLING", "JOB_STATE_UPDATED"])
 def test_a_job_that_goes_on_changes_nothing(watched: Watched, state: str) -> None:
     run_id, job_id = watched.launch()

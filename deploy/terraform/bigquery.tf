@@ -1,12 +1,12 @@
 locals {
-  # Where each pipeline records its runs: [dataset, table]. The defaults are the pipelines' own.
+  # Where each pipeline records its runs: [dataset, table]. The defaults are the jobs', and then the pipelines' own.
   runs_tables = {
     for pipeline, name in {
-      bigquery_to_avro  = try(coalesce(local.launch.tables.exports), "wharf.exports")
+      bigquery_to_avro  = try(coalesce(local.launch.tables.exports), compact([for job in values(local.jobs) : try(job.parameters.metadata_table, "")])[0], "wharf.exports")
       bigquery_to_sftp  = try(coalesce(local.launch.tables.deliveries), "wharf.exports")
-      files_to_bigquery = try(coalesce(local.launch.tables.loads), "bigquery_loads.serverless_bq_loads")
+      files_to_bigquery = try(coalesce(local.launch.tables.loads), compact([for job in values(local.jobs) : try(job.parameters.load_state_table, "")])[0], "bigquery_loads.serverless_bq_loads")
       api_to_bigquery   = try(coalesce(local.launch.tables.fetches), "wharf.api_fetches")
-    } : pipeline => slice(split(".", name), length(split(".", name)) - 2, length(split(".", name)))
+    } : pipeline => regex("([^.:]+)[.]([^.]+)$", name)
     if contains(local.pipelines, pipeline)
   }
   shapes = {

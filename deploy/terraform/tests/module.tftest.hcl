@@ -95,6 +95,19 @@ run "the_ledger_is_protected_and_partitioned" {
   }
 }
 
+run "the_ledger_is_where_a_job_records" {
+  command = plan
+
+  variables {
+    launch_config = replace(file("../environments/prod.json"), "\"export_name\": \"measurements\"", "\"metadata_table\": \"my-project:ops.runs\"")
+  }
+
+  assert {
+    condition     = google_bigquery_table.ledger["ops.runs"].table_id == "runs" && google_bigquery_dataset_iam_member.account["bigquery_to_avro ledger"].dataset_id == "ops"
+    error_message = "A job may not record its runs."
+  }
+}
+
 run "without_an_image_there_is_no_service_and_nothing_that_calls_it" {
   command = apply
 

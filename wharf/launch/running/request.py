@@ -37,10 +37,12 @@ class RunRequest:
     @property
     def all_parameters(self) -> dict[str, str]:
         """What was given, and what the job says."""
-        from wharf.model.launching.parameters import overridden
+        from wharf.model.launching.parameters import overridden, with_input
 
-        own = self.config.job(self.job).parameters if self.config and self.job else {}
-        return overridden(own, self.parameters)
+        if not (self.config and self.job):
+            return dict(self.parameters)
+        merged = overridden(self.config.job(self.job).parameters, self.parameters)
+        return with_input(self.pipeline.name, merged)  # as the launcher completes the job
 
     @property
     def values(self) -> dict[str, str]:

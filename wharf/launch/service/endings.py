@@ -50,9 +50,10 @@ class Endings:
         lock = self._locks.setdefault(job.id, asyncio.Lock())
         async with lock:
             record = await self._launcher.record_of_job(job.name)
-            if record and not record.is_own(job.id, job.name):
-                record = None  # a second job of an attempt, which its launcher has cancelled
-            if record and job.id in record.told:
+            known_as = await self._known_as(record, job) if record else ""
+            if not known_as:
+                record = None
+            if record and known_as in record.told:
                 return f"job {job.id}: {end}, as is known"
             died: Sequence[Run] = ()
             error = "" if end == SUCCESS else f"Dataflow job {job.id} ended as {job.state}: {self._page_of(job.id)}"
@@ -60,8 +61,15 @@ class Endings:
                 died = await run_in_threadpool(self._history.fail_job, job.id, error)
             if error and (died or record):
                 await run_in_threadpool(self._tell, job, record, died, error)
-            is_news = record and await self._launcher.ended(job.name, job.id, end, error, is_told=bool(error))
+            is_news = record and await self._launcher.ended(job.name, known_as, end, error, is_told=bool(error))
         return f"job {job.id}: {end}" if died or is_news else f"job {job.id}: {end}, as is known, or none of ours"
+
+    async def _known_as(self, record: LaunchRecord, job: Job) -> str:
+        """The id that a record has for `job`; empty for a second job of an attempt, which its launcher cancelled."""
+        if record.is_own(job.id, job.name):
+            return job.id
+        newest = await self._launcher.dataflow.job(record.job_id) if record.job_id else None
+        return record.job_id if newest and newest.id == job.id else ""  # an update put `job` in its place
 
     def _tell(self, job: Job, record: LaunchRecord | None, died: Sequence[Run], error: str) -> None:
         now = dt.datetime.now(dt.UTC)

@@ -42,3 +42,24 @@ run "a_value_of_another_form_is_refused" {
 
   expect_failures = [var.bigquery_to_avro]
 }
+
+run "a_job_that_says_where_files_land_loads_all_that_is_there" {
+  command = plan
+
+  variables {
+    files_to_bigquery = {
+      landed = { prefix = "gs://b/in/" }
+      shop   = { prefix = "gs://b/in/", input = "gs://b/in/shop/**" }
+      stream = { prefix = "gs://b/in/", subscription = "projects/project/subscriptions/landed" }
+    }
+  }
+
+  assert {
+    condition = jsonencode(output.jobs) == jsonencode(merge(var.bigquery_to_avro, {
+      landed = { prefix = "gs://b/in/", input = "gs://b/in/**" }
+      shop   = { prefix = "gs://b/in/", input = "gs://b/in/shop/**" }
+      stream = { prefix = "gs://b/in/", subscription = "projects/project/subscriptions/landed" }
+    }))
+    error_message = "The parameters are not those of the launcher."
+  }
+}
