@@ -115,6 +115,12 @@ def test_what_may_go_well_later_is_said_to_be_busy(api: DataflowApi, status: int
     assert busy.value.retry_after == 11
 
 
+def test_a_missing_quota_project_is_nothing_that_passes(api: DataflowApi) -> None:
+    api.fail(403, message="The dataflow.googleapis.com API requires a quota project, which is not set by default.")
+    with pytest.raises(UsageError, match="requires a quota project"):
+        launch(api)
+
+
 @pytest.mark.parametrize("told", ["", "soon", "Wed, 21 Oct 2026 07:28:00 GMT", "-3", "99999999999999"])
 def test_a_time_to_come_again_that_makes_no_sense_is_passed_over(api: DataflowApi, told: str) -> None:
     api.fail(503, retry_after=told)

@@ -25,7 +25,7 @@ _CONNECTIONS = 100
 _LONGEST_PAUSE = 600.0
 _LONGEST_TEXT = 1_000
 _REMEDIES = {401: "run gcloud auth application-default login, or give the service an account"}
-_QUOTA = re.compile(r"quota|rate ?limit", re.IGNORECASE)
+_QUOTA = re.compile(r"quota(?! project)|rate ?limit", re.IGNORECASE)  # a missing quota project stays missing
 
 
 class Answer(NamedTuple):
