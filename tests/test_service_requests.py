@@ -194,6 +194,17 @@ def test_a_request_without_a_window_is_one_run_for_each_key(served: Served, head
     assert other["run_id"] != first["run_id"]
 
 
+def test_a_window_is_counted_from_when_it_was_asked_for_and_not_from_when_that_arrived(served: Served) -> None:
+    """The publish time of `push` is in March 2025."""
+    february = {"when_read_from": "2025-02-01T00:00:00", "when_read_to": "2025-03-01T00:00:00"}
+    message = served.post("/pubsub", push({"route": "/export"}, "77")).json()
+    assert parameters(served.job) == february
+    scheduled = served.post("/export", {}, X_CloudScheduler_ScheduleTime="2025-03-31T23:59:59.999999Z").json()
+    assert (scheduled["run_id"], scheduled["is_new"]) == (message["run_id"], False)
+    served.post("/export", {}, X_CloudScheduler_ScheduleTime="2025-04-01T00:00:00Z")
+    assert parameters(served.dataflow.jobs[-1])["when_read_from"] == "2025-03-01T00:00:00"
+
+
 def test_requests_without_window_and_key_are_the_run_that_is_active(served: Served) -> None:
     first, again = served.post("/run", {}).json(), served.post("/run", {}).json()
     assert (again["job_id"], again["is_new"]) == (first["job_id"], False)
@@ -243,6 +254,7 @@ def test_a_message_is_one_run_however_often_it_is_delivered(served: Served) -> N
         ({"message": {}}, "message.messageId: Field required"),
         ({"message": {"messageId": ""}}, "message.messageId: "),
         ({"message": {"messageId": 7}}, "message.messageId: "),
+        ({"message": {"messageId": "7", "publishTime": "yesterday"}}, "message.publishTime: "),
         ({"message": {"messageId": "7", "data": {"period": "202402"}}}, "message.data: "),
         ({"message": {"messageId": "7", "data": "not base64!"}}, "message.data is not base64"),
         ({"message": {"messageId": "7", "data": "\u00e4"}}, "message.data is not base64"),

@@ -76,7 +76,8 @@ def router(config: LaunchConfig, launcher: Launcher) -> APIRouter:
 
     def add(path: str, name: str, model: type[BaseModel], summary: str) -> None:
         async def launch(request: Request) -> JSONResponse:
-            return await start(launcher, _asked(config, path, await body_of(request), key_of(request.headers)))
+            body, headers = await body_of(request), request.headers
+            return await start(launcher, _asked(config, path, body, key_of(headers), _due(headers)))
 
         made.post(
             path,
@@ -99,7 +100,8 @@ def router(config: LaunchConfig, launcher: Launcher) -> APIRouter:
         route = body.pop("route", None) or message.attributes.get("route") or _route_of(config, body)
         if not isinstance(route, str) or route not in _ROUTES:
             raise Refusal(400, f"route: {str(route)[:40]!r} is none of {', '.join(_ROUTES)}", field="route")
-        return await start(launcher, _asked(config, route, body, f"message {message.message_id}"))
+        key = f"message {message.message_id}"
+        return await start(launcher, _asked(config, route, body, key, message.publish_time))
 
     return made
 
@@ -117,9 +119,19 @@ def key_of(headers: Mapping[str, str]) -> str:
     return key
 
 
-def _asked(config: LaunchConfig, route: str, body: Mapping[str, Any], key: str) -> Launch:
+def _due(headers: Mapping[str, str]) -> dt.datetime | None:
+    """When Cloud Scheduler meant to send a request; None if it is not from there."""
     try:
-        return _ROUTES[route](config, body, now=dt.datetime.now(dt.UTC), key=key)
+        due = dt.datetime.fromisoformat(headers.get("x-cloudscheduler-scheduletime", ""))
+    except ValueError:
+        return None
+    return due if due.tzinfo else due.replace(tzinfo=dt.UTC)
+
+
+def _asked(config: LaunchConfig, route: str, body: Mapping[str, Any], key: str, at: dt.datetime | None) -> Launch:
+    """`at` is when the request was made: delivered after midnight, or again next month, it asks for the same window."""
+    try:
+        return _ROUTES[route](config, body, now=at or dt.datetime.now(dt.UTC), key=key)
     except UsageError as error:
         raise Refusal.of(error) from error
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 
 from wharf.launch.service.problems import Refusal
@@ -27,6 +27,7 @@ class PubSubMessage(BaseModel):
     message_id: str = Field(alias="messageId", min_length=1, max_length=256, examples=["2070443601311540"])
     data: str = Field("", description="base64", examples=["eyJyb3V0ZSI6ICIvZXhwb3J0In0="])
     attributes: dict[str, str] = Field({}, examples=[{"route": "/export"}])
+    publish_time: AwareDatetime | None = Field(None, alias="publishTime", examples=["2025-03-02T02:00:00.123Z"])
 
     def document(self) -> dict[str, Any]:
         """The JSON object in `data`; empty where there is none. Raises: Refusal."""
