@@ -19,8 +19,9 @@ from wharf.connectors.loading.loaded_files import LoadedFiles
 from wharf.connectors.loading.rejects import Rejects
 from wharf.connectors.loading.resolve import resolve
 from wharf.connectors.loading.state import Claimed, LoadState
-from wharf.connectors.loading.table_loader import Row, TableLoader, Tools
+from wharf.connectors.loading.table_loader import Row, TableLoader
 from wharf.connectors.loading.tables import Tables
+from wharf.connectors.loading.tools import Tools
 from wharf.model.loading.batch import Batch, Refused
 from wharf.model.loading.plan import MOST_FILES
 from wharf.model.loading.settings import LoadSettings

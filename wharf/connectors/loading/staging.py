@@ -8,12 +8,13 @@ from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from wharf.connectors import bigquery
 from wharf.connectors.loading.jobs import Loaded
 from wharf.connectors.loading.state import TakenOver
 from wharf.connectors.loading.tables import Target
+from wharf.connectors.loading.tools import Tools
 from wharf.model.errors import RunFailed
 from wharf.model.loading import sql, transform_sql
 from wharf.model.loading.batch import Batch, Part
@@ -22,9 +23,6 @@ from wharf.model.loading.options import CSV, JSON
 from wharf.model.loading.plan import MOST_TABLES, Load, Seen, loads
 from wharf.model.loading.sql import Staged
 from wharf.model.schema import Field, TableId
-
-if TYPE_CHECKING:
-    from wharf.connectors.loading.table_loader import Tools
 
 _LONGEST_SQL = 1_000_000  # characters of a statement, https://cloud.google.com/bigquery/quotas#query_jobs
 

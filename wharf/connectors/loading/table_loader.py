@@ -4,54 +4,28 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from google.api_core.exceptions import GoogleAPIError
 from google.auth.exceptions import GoogleAuthError
 
-from wharf.connectors.loading.jobs import JobFailed, Jobs
+from wharf.connectors.loading.jobs import JobFailed
 from wharf.connectors.loading.landings import is_there
-from wharf.connectors.loading.loaded_files import LoadedFiles
-from wharf.connectors.loading.rejects import Rejects
 from wharf.connectors.loading.staging import Staging
-from wharf.connectors.loading.state import Claimed, LoadState, TakenOver
-from wharf.connectors.loading.tables import Tables
+from wharf.connectors.loading.state import Claimed, TakenOver
+from wharf.connectors.loading.tools import Tools
 from wharf.model.errors import UsageError, WharfError
 from wharf.model.loading import state
 from wharf.model.loading.batch import Batch, Refused
 from wharf.model.loading.plan import statement_identity, waves
-from wharf.model.loading.settings import LoadSettings
 from wharf.model.schema import TableId
-
-if TYPE_CHECKING:
-    from google.cloud.bigquery import Client
-    from google.cloud.storage import Client as StorageClient
 
 _LOG = logging.getLogger(__name__)
 _WAVES_AT_ONCE = 4  # of one table; BigQuery runs no more statements that change it side by side than a few
 _FAILURES = (WharfError, GoogleAPIError, GoogleAuthError, OSError)  # the last: of the network
 Row = dict[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tools:
-    """What the loaders of all tables share."""
-
-    settings: LoadSettings
-    emulated: bool  # BigQuery is
-    client: Client
-    storage: StorageClient
-    state: LoadState
-    jobs: Jobs
-    most_files: int  # of one load job
-    tables: Tables
-    files: LoadedFiles
-    rejects: Rejects
-    pool: ThreadPoolExecutor
-    count: Callable[[str, int], None]
 
 
 class TableLoader:
