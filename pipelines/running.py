@@ -21,6 +21,7 @@ from google.auth.exceptions import GoogleAuthError
 
 from transforms.metrics import tally
 from wharf.connectors import machine
+from wharf.connectors.repeating import repeating
 from wharf.model.errors import RunFailed, WharfError
 
 _LOG = logging.getLogger("wharf")
@@ -138,7 +139,7 @@ def progress(line: Callable[[dict[str, int], float], str]) -> Iterator[None]:
         print(f"\r\x1b[K{text}" if terminal else text, end="" if terminal else "\n", file=sys.stderr, flush=True)
 
     try:
-        with machine.repeating(show, 1 if terminal else 30, "progress"):
+        with repeating(show, 1 if terminal else 30, "progress"):
             yield
     finally:
         if terminal:

@@ -10,9 +10,10 @@ from contextlib import AbstractContextManager
 from google.api_core.exceptions import GoogleAPIError
 from google.auth.exceptions import GoogleAuthError
 
-from wharf.connectors.machine import repeating
+from wharf.connectors.repeating import repeating
 
 _LOG = logging.getLogger(__name__)
+_PASSING = (GoogleAPIError, GoogleAuthError, OSError)  # the next beat may get through before the lease ends
 
 
 def renewed(renew: Callable[[], None], lease: dt.timedelta, whose: str) -> AbstractContextManager[None]:
@@ -21,11 +22,7 @@ def renewed(renew: Callable[[], None], lease: dt.timedelta, whose: str) -> Abstr
     def beat() -> None:
         try:
             renew()
-        except (
-            GoogleAPIError,
-            GoogleAuthError,
-            OSError,
-        ) as error:  # the next beat may get through before the lease ends
+        except _PASSING as error:
             _LOG.warning("the lease of %s could not be renewed: %s", whose, error)
 
     return repeating(beat, lease.total_seconds() / 3, "lease")

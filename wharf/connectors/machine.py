@@ -1,4 +1,4 @@
-"""Which process of which machine is at work, and whether it still is; and what goes on beside its work."""
+"""Which process of which machine is at work, and whether it still is."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ import os
 import re
 import socket
 import subprocess
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 _PROC = Path("/proc")
@@ -21,24 +18,6 @@ def process() -> str:
     The machine is where process ids mean the same: a host, and on Linux the namespace of its containers.
     """
     return f"{_machine()}:{os.getpid()}"
-
-
-@contextmanager
-def repeating(work: Callable[[], None], seconds: float, name: str) -> Iterator[None]:
-    """Call `work` every `seconds` in a thread called `name` while the block runs, and not once it has ended."""
-    stop = threading.Event()
-
-    def beat() -> None:
-        while not stop.wait(seconds):
-            work()
-
-    thread = threading.Thread(target=beat, name=name, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 def id_here(process: str) -> int | None:
