@@ -1,12 +1,17 @@
 locals {
-  # Where each pipeline records its runs: [dataset, table]. The defaults are the jobs', and then the pipelines' own.
+  # Where each pipeline records its runs: [dataset, table]. As the launch configuration reads it: what `tables` says,
+  # else the flag of a job, else the pipeline's own default.
   runs_tables = {
-    for pipeline, name in {
-      bigquery_to_avro  = try(coalesce(local.launch.tables.exports), compact([for job in values(local.jobs) : try(job.parameters.metadata_table, "")])[0], "wharf.exports")
-      bigquery_to_sftp  = try(coalesce(local.launch.tables.deliveries), "wharf.exports")
-      files_to_bigquery = try(coalesce(local.launch.tables.loads), compact([for job in values(local.jobs) : try(job.parameters.load_state_table, "")])[0], "bigquery_loads.serverless_bq_loads")
-      api_to_bigquery   = try(coalesce(local.launch.tables.fetches), "wharf.api_fetches")
-    } : pipeline => regex("([^.:]+)[.]([^.]+)$", name)
+    for pipeline, at in {
+      bigquery_to_avro  = { key = "exports", flag = "metadata_table", default = "wharf.exports" }
+      bigquery_to_sftp  = { key = "deliveries", flag = "", default = "wharf.exports" }
+      files_to_bigquery = { key = "loads", flag = "load_state_table", default = "bigquery_loads.serverless_bq_loads" }
+      api_to_bigquery   = { key = "fetches", flag = "", default = "wharf.api_fetches" }
+      } : pipeline => regex("([^.:]+)[.]([^.]+)$", coalesce(concat(
+        [try(local.launch.tables[at.key], "")],
+        [for job in values(local.jobs) : try(job.parameters[at.flag], "") if job.pipeline == pipeline],
+        [at.default],
+    )...))
     if contains(local.pipelines, pipeline)
   }
   shapes = {
