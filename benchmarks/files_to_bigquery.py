@@ -38,8 +38,7 @@ def shared(bench: LoadBench) -> str:
     drop = Drop(_BUCKET, "shared", batches=1_000 // bench.scale, files=3, timestamps=10, rows=20)
     lines = [wharf("batches"), load_jobs("batches", 200 // bench.scale), staged_loads("batches", 100 // bench.scale)]
     with place(bench, drop) as at:
-        for _ in bench.each_round():
-            at.all(lines)
+        at.rounds(lines)
     about = (
         f"{drop.batches:,} batches of 3 CSV files of 20 rows; {drop.timestamps} timestamps in their names, each of "
         f"{drop.batches // drop.timestamps} batches."
@@ -52,8 +51,7 @@ def held(bench: LoadBench) -> str:
     drop = Drop(_BUCKET, "held", batches=1_000 // bench.scale, files=3, timestamps=1_000, rows=20)
     lines = [wharf("batches"), load_jobs("batches", 10), staged_loads("batches", 5)]
     with place(bench, drop, hold=HOLD) as at:
-        for _ in bench.each_round():
-            at.all(lines)
+        at.rounds(lines)
     about = (
         f"{drop.batches:,} batches of 3 CSV files of 20 rows, each batch of a timestamp of its own. Every job, whether "
         f"it loads or queries, is done {HOLD:g} s after it was inserted, however many there are: the proxy says until "
@@ -68,7 +66,7 @@ def large(bench: LoadBench) -> str:
     ours, plain, _ = lines = [wharf("MB"), load_jobs("MB", drop.batches), staged_loads("MB", drop.batches)]
     for _ in bench.each_round():  # on a stack of its own: the emulator keeps the space of tables that are gone
         with place(bench, drop) as at:
-            at.all(lines)
+            at.round(lines)
     own = [
         (run.seconds - seen.working) / other.seconds
         for run, seen, other in zip(ours.contender.runs, ours.seen, plain.contender.runs, strict=True)

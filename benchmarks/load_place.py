@@ -92,8 +92,13 @@ class Place:
         )
         client.delete_dataset(dataset, delete_contents=True)
 
-    def all(self, lines: Iterable[Line]) -> None:
-        """One round."""
+    def rounds(self, lines: Iterable[Line]) -> None:
+        """Run all in turns."""
+        for _ in self.bench.each_round():
+            self.round(lines)
+
+    def round(self, lines: Iterable[Line]) -> None:
+        """Run each once."""
         for line in lines:
             self.run(line)
 

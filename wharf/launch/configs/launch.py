@@ -39,7 +39,7 @@ def summary(config: LaunchConfig) -> list[str]:
         f"project    {config.project}, {config.region}",
         f"templates  {config.templates}",
         f"records    {config.records}",
-        *(f"{key:<10} {table}" for key, table in _tables(config).items()),
+        *(f"{key:<10} {table or 'not looked at'}" for key, table in vars(config.tables).items()),
         f"told of    {f'jobs that die, by {channels}' if channels else 'nothing: notifications names nobody'}",
         "jobs",
         *(f"  {job.name:<{widest}}  {job.pipeline:<{kinds}}  {_line(job)}" for job in config.jobs.values()),
@@ -50,7 +50,3 @@ def _line(job: Job) -> str:
     account = job.environment.service_account or "the default account"
     shown = {key: value if len(value) <= 60 else f"{value[:57]}..." for key, value in job.parameters.items()}
     return f"{', '.join(f'{key}={value}' for key, value in shown.items())}; as {account}"
-
-
-def _tables(config: LaunchConfig) -> dict[str, str]:
-    return {key: str(table) if table else "not looked at" for key, table in vars(config.tables).items()}
